@@ -1,0 +1,1 @@
+"""Load tests live here: everything that touches a backend."""

@@ -1,0 +1,41 @@
+"""SimPy's environment with a clock in integer milliseconds and an explicit order for events of the same millisecond.
+
+SimPy breaks ties by the order in which events were scheduled. Here each event that is due at a later time carries its
+key (rank, entity, attempt); SimPy's own events (a process starts, a waiter is woken) have priorities 0 and 1 and so
+happen inside the event that caused them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from simpy import Environment, Event
+
+from simulation.night.order import Rank
+
+_ENTITY_BITS = 40
+_ATTEMPT_BITS = 16
+
+
+class Clock(Environment):
+    """A SimPy environment; `now` is in milliseconds since midnight of caucus day."""
+
+    def at(self, when: int, rank: Rank, entity: int, attempt: int = 0) -> Event:
+        """An event at `when`, before or after others of that millisecond by its key."""
+        event = Event(self)
+        event._ok = True
+        event._value = None
+        key = (rank << _ENTITY_BITS | entity) << _ATTEMPT_BITS | attempt
+        self.schedule(event, key, when - self.now)  # type: ignore[arg-type]  # SimPy names only its own two priorities
+        return event
+
+    def after(self, duration: int, rank: Rank, entity: int, attempt: int = 0) -> Event:
+        """An event `duration` milliseconds from now."""
+        return self.at(int(self.now) + duration, rank, entity, attempt)
+
+    def call_at(self, when: int, rank: Rank, entity: int, attempt: int, action: Callable[[], Any]) -> None:
+        """Have `action` called at `when`, in its order."""
+        event = self.at(when, rank, entity, attempt)
+        assert event.callbacks is not None  # it has not happened yet
+        event.callbacks.append(lambda _: action())

@@ -1,0 +1,134 @@
+"""The hotline: lines, operators by shift, callers who wait in order, hang up, or hear a busy tone.
+
+Knows nothing of what is said on the phone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import partial
+
+from simpy import Event
+
+from simulation.night.clock import Clock
+from simulation.night.events import HOTLINE, EventLog
+from simulation.night.order import Call, Kind, Rank
+
+
+class Outcome(IntEnum):
+    """How a call ended."""
+
+    UNFINISHED = -1  # the simulation ended before it did
+    BUSY = 0  # no line
+    CLOSED = 1  # nobody on duty
+    HUNG_UP = 2  # the caller lost patience
+    SILENT = 3  # answered, but nobody could be heard: the caller queues again
+    ANSWERED = 4
+
+
+@dataclass(eq=False, slots=True)
+class Calling:
+    """One call. Times in ms, -1 where it did not come to that; `over` happens with its Outcome."""
+
+    about: Call
+    site: int  # of the caller; HOTLINE for nuisance callers
+    entity: int  # for the order of events: unique among callers
+    attempt: int
+    patience: int
+    handling: int  # how long an operator is busy with it
+    silent: bool
+    dialed: int
+    over: Event
+    answered: int = -1
+    ended: int = -1
+    outcome: Outcome = Outcome.UNFINISHED
+
+
+Process = Generator[Event, object, None]
+
+
+class Hotline:
+    """Callers, operators and lines. `calls` holds every call of the night in the order of dialing."""
+
+    def __init__(self, clock: Clock, lines: int, shifts: Sequence[tuple[int, int, int]], log: EventLog | None) -> None:
+        """`lines` = 0: unlimited. A shift is (from ms, to ms, operators); overlapping shifts add up."""
+        self.clock = clock
+        self.lines = lines
+        self.log = log
+        self.on_duty = 0
+        self.busy = 0
+        self.waiting: OrderedDict[int, Calling] = OrderedDict()  # by entity: each caller has one call at a time
+        self.calls: list[Calling] = []
+        times = sorted({at for start, end, _ in shifts for at in (start, end)})
+        self.rota = [(at, sum(n for start, end, n in shifts if start <= at < end)) for at in times]
+        for index, (when, count) in enumerate(self.rota):
+            clock.call_at(when, Rank.SHIFT_CHANGES, index, 0, partial(self._shift_changes, count))
+
+    def dial(self, call: Calling) -> Event:
+        """Dial; the event that comes back happens, with the call's Outcome, when the call is over."""
+        self.calls.append(call)
+        self._tell(Rank.DIALS, Kind.DIALED, call, call.about)
+        if self.on_duty == 0:
+            self._over(call, Outcome.CLOSED, Rank.DIALS, Kind.CLOSED, call.about)
+        elif self.busy < self.on_duty and not (self.lines and self.busy >= self.lines):
+            self._answer(call, Rank.DIALS)
+        elif self.lines and self.busy + len(self.waiting) >= self.lines:
+            self._over(call, Outcome.BUSY, Rank.DIALS, Kind.BUSY, call.about)
+        else:
+            self.waiting[call.entity] = call
+            due = int(self.clock.now) + call.patience
+            self.clock.call_at(due, Rank.PATIENCE_ENDS, call.entity, call.attempt, lambda: self._loses_patience(call))
+        return call.over
+
+    def _loses_patience(self, call: Calling) -> None:
+        if self.waiting.get(call.entity) is call:
+            del self.waiting[call.entity]
+            held = int(self.clock.now) - call.dialed
+            self._over(call, Outcome.HUNG_UP, Rank.PATIENCE_ENDS, Kind.HUNG_UP, held)
+
+    def _answer(self, call: Calling, rank: Rank) -> None:
+        self.busy += 1
+        call.answered = int(self.clock.now)
+        self._tell(rank, Kind.ANSWERED, call, call.answered - call.dialed)
+        due = call.answered + call.handling
+        self.clock.call_at(due, Rank.CALL_ENDS, call.entity, call.attempt, lambda: self._ends(call))
+
+    def _ends(self, call: Calling) -> None:
+        self.busy -= 1
+        self._over(
+            call,
+            Outcome.SILENT if call.silent else Outcome.ANSWERED,
+            Rank.CALL_ENDS,
+            Kind.CALL_ENDED,
+            int(self.clock.now) - call.answered,
+        )
+        self._take_waiting(Rank.CALL_ENDS)
+
+    def _shift_changes(self, on_duty: int) -> None:
+        """More operators take waiting callers at once; operators who leave finish their calls."""
+        self.on_duty = on_duty
+        if self.log is not None:
+            self.log.append((int(self.clock.now), Rank.SHIFT_CHANGES, Kind.ON_DUTY, HOTLINE, 0, 0, on_duty))
+        self._take_waiting(Rank.SHIFT_CHANGES)
+        if on_duty == 0:
+            while self.waiting:
+                call = self.waiting.popitem(last=False)[1]
+                self._over(call, Outcome.CLOSED, Rank.SHIFT_CHANGES, Kind.CLOSED, call.about)
+
+    def _take_waiting(self, rank: Rank) -> None:
+        while self.waiting and self.busy < self.on_duty:
+            self._answer(self.waiting.popitem(last=False)[1], rank)
+
+    def _over(self, call: Calling, outcome: Outcome, rank: Rank, kind: Kind, value: int) -> None:
+        call.ended = int(self.clock.now)
+        call.outcome = outcome
+        self._tell(rank, kind, call, value)
+        call.over.succeed(outcome)
+
+    def _tell(self, rank: Rank, kind: Kind, call: Calling, value: int) -> None:
+        if self.log is not None:
+            event = (int(self.clock.now), rank, kind, call.site, call.entity, call.attempt, value)
+            self.log.append(event)

@@ -1,0 +1,156 @@
+"""The one table of what happens first in the same millisecond, and the names of what the event log tells.
+
+Events order by (millisecond, rank, entity, attempt); a new kind of event gets its place here. What an event causes in
+the same instant happens inside it: a freed operator takes the longest waiting caller at once.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Rank(IntEnum):
+    """The order of events that are due in the same millisecond."""
+
+    SERVICE_ENDS = 2  # at check-in; 0 and 1 are SimPy's own, for what happens inside an event
+    FORMS_ARRIVE = 3
+    JOINS_LINE = 4
+    ROOM = 5  # the next part of a precinct's evening
+    APP = 6  # an attempt with the app ends, or the next one begins
+    CALL_ENDS = 7
+    SHIFT_CHANGES = 8
+    PATIENCE_ENDS = 9
+    DIALS = 10
+    MESSAGE_READ = 11
+    DELIVERED = 12
+    REVIEW_ENDS = 13
+    RELEASED = 14
+
+
+class Kind(IntEnum):
+    """What the event log tells. `value` of each event is given here; places are precincts unless it says otherwise."""
+
+    JOINED = 1  # a person joins a line; value: the site of the line
+    SERVED = 2  # a person comes to a station; value: the site of the line
+    FORMS_RAN_OUT = 3  # value: registrations served so far
+    FORMS_CAME = 4  # value: people who waited for them
+    CHECKED_IN = 5  # value: milliseconds waited in all
+    CALLED_TO_ORDER = 6  # value: people
+    COUNTED = 7  # value: people counted
+    ALIGNED = 8  # value: viable groups
+    REALIGNED = 9  # value: people in the final alignment
+    READY = 10  # worksheet signed; value: 1 where its arithmetic is wrong
+    APP_FAILED = 11  # value: attempts so far
+    SUBMITTED = 12  # by app; value: 1 where headquarters never sees it
+    DIALED = 13  # value: kind of call
+    BUSY = 14  # value: kind of call
+    ANSWERED = 15  # value: milliseconds on hold
+    HUNG_UP = 16  # while on hold; value: milliseconds on hold
+    CLOSED = 17  # nobody is on duty; value: kind of call
+    CALL_ENDED = 18  # value: milliseconds since it was answered
+    ON_DUTY = 19  # place: the hotline; value: operators
+    SENT = 20  # a message to the inbox; value: messages before it
+    RECEIVED = 21  # headquarters holds the result; value: channel
+    STOPPED = 22  # by the checks, for review; value: what `rules.audit` found
+    REVIEWED = 23  # value: 1 where the record was changed
+    RELEASED = 24  # value: 0
+
+
+class Channel(IntEnum):
+    """How a result came to headquarters."""
+
+    NONE = 0
+    APP = 1
+    PHONE = 2
+    INBOX = 3
+    REACHED = 4  # headquarters asked
+    HAND = 5  # the morning after, or by post
+
+
+class Call(IntEnum):
+    """What a call is about."""
+
+    REPORT = 0
+    HELP = 1
+    NUISANCE = 2
+    CALLBACK = 3
+
+
+class Stream(IntEnum):
+    """What a random number is for: the third part of its address. A number once given is never given again."""
+
+    ASSUMPTION = 0
+    TURNOUT = 1
+    LOCAL_TURNOUT = 2
+    ROUNDING = 3
+    ARRIVAL = 4
+    REGISTERING_SHARE = 5
+    REGISTERS = 6
+    MISSING_FROM_LIST = 7
+    WRONG_LINE = 8
+    WHICH_LINE = 9
+    SERVICE = 10
+    LOOK_UP = 11
+    REDIRECT = 12
+    FORMS_SHORT = 13
+    FORMS_PRINTED = 14
+    REPRINT = 15
+    MOVE = 20
+    OPENING = 21
+    RECOUNT = 22
+    MISCOUNT = 23
+    MISCOUNTED_PEOPLE = 24
+    FIRST_ALIGNMENT = 25
+    REALIGNMENT = 26
+    AFTERWARDS = 27
+    CHAIR_MISSING = 28
+    DRAFTED_AFTER = 29
+    UNTRAINED = 30
+    LATE = 31
+    LATE_BY = 32
+    FINDS_NUMBER = 33
+    CHAIR_SILENT = 34
+    REACHED = 35
+    LOCAL_PREFERENCE = 40
+    PREFERENCE = 41
+    RESCUE = 42
+    REALIGNS = 43
+    JOINS = 44
+    DRIFTS = 45
+    LOT = 46
+    ARITHMETIC = 47
+    ARITHMETIC_KIND = 48
+    ARITHMETIC_GROUP = 49
+    KEYING = 50
+    KEYING_KIND = 51
+    KEYING_VALUE = 52
+    WRONG_CORRECTION = 53
+    APP_TRIES = 60
+    APP_INSTALLED = 61
+    NO_SIGNAL = 62
+    APP_ENTRY = 63
+    LOGIN_FAILS = 64
+    SUBMIT_FAILS = 65
+    APP_HANG = 66
+    APP_RETRY = 67
+    ASKS_FOR_HELP = 68
+    HELP_SOLVES = 69
+    HELP_AFTER = 70
+    APP_LOST = 71
+    HANDLING = 80
+    SILENT_CALL = 81
+    SILENT_FOR = 82
+    PATIENCE = 83
+    AFTER_BUSY = 84
+    BUSY_WAIT = 85
+    UNTIL_MORNING = 86
+    HOLD_WAIT = 87
+    NUISANCE_GAP = 88
+    NUISANCE_AGAIN = 89
+    NUISANCE_WAIT = 90
+    TURNS_TO_INBOX = 91
+    READING = 92
+    HAND_DELIVERY = 93
+    CALLBACK = 94
+    REVIEW = 95
+    WORKSHEET = 96

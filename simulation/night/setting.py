@@ -1,0 +1,240 @@
+"""One night set up: assumptions drawn, people counted and described, rooms aligned, worksheets written.
+
+Everything here is decided before the clock starts and does not depend on when things happen; every engine starts from
+it. Knows nothing of processes and queues.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from simulation.night import people, records, rooms
+from simulation.night.luck import Luck, slowed
+from simulation.night.order import Stream
+from simulation.night.rooms import Room
+from simulation.randomness import Integers, place_id
+from simulation.roster import Roster
+from simulation.rules.alignment import FREE_2016
+from simulation.scenario import Scenario, Spec
+
+MOST_PEOPLE = 1_000_000  # in one precinct
+STATE = place_id("the whole state")
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Check-in of one precinct: its stations and forms, and each person's needs (int64[people], see `people`)."""
+
+    site: int
+    stations: int
+    forms: int  # -1: as many as it takes
+    reprint: int  # ms
+    arrives: Integers
+    needs: Integers
+    service: Integers
+    first_service: Integers
+    wrong_line: Integers
+
+    @property
+    def people(self) -> int:
+        return len(self.arrives)
+
+
+class Setting:
+    """A night before it begins: what every engine reads. Arrays are int64, one entry a site unless they say more."""
+
+    def __init__(self, scenario: Scenario, luck: Luck) -> None:
+        self.scenario = scenario
+        self.spec: Spec = scenario.spec
+        self.roster: Roster = scenario.roster
+        self.luck = luck
+        clock = self.spec.clock
+        self.doors_open = luck.ticks(luck.value(clock.doors))
+        self.call_to_order = luck.ticks(clock.call_to_order)
+        self.until = luck.ticks(clock.until)
+
+    @property
+    def sites(self) -> int:
+        return len(self.roster.ids)
+
+    @cached_property
+    def people(self) -> Integers:
+        """How many come to each precinct."""
+        spec, luck, roster = self.spec.turnout, self.luck, self.roster
+        expected = roster.attendance if spec.people is None else people.rescaled(roster.attendance, spec.people)
+        statewide = luck.draw(luck.table(spec.spread), Stream.TURNOUT, STATE)
+        local = luck.table(spec.local_spread)
+        tonight = [
+            people.tonight(luck.seed, luck.night, int(place), int(n), statewide, local, MOST_PEOPLE)
+            for place, n in zip(roster.places, expected, strict=True)
+        ]
+        return np.array(tonight, dtype=np.int64)
+
+    @cached_property
+    def delegates(self) -> Integers:
+        """What each site elects; a satellite by tonight's attendance."""
+        from simulation.rules.sde import satellite_delegates
+
+        delegates = self.roster.delegates.copy()
+        for site in np.flatnonzero(self.roster.satellite):
+            delegates[site] = satellite_delegates(int(self.people[site]))
+        return delegates
+
+    @cached_property
+    def sde_nano(self) -> Integers:
+        """State delegate equivalents of one delegate, in 1e-9; satellites share their group's pool by attendance."""
+        roster = self.roster
+        worth = roster.sde_nano.copy()
+        for group in np.unique(roster.county_index[roster.satellite == 1]):
+            sites = np.flatnonzero((roster.county_index == group) & (roster.satellite == 1))
+            pool = int((roster.sde_nano[sites] * roster.delegates[sites]).sum())
+            everybody = max(1, int(self.people[sites].sum()))
+            for site in sites:
+                worth[site] = pool * int(self.people[site]) // everybody // max(1, int(self.delegates[site]))
+        return worth
+
+    def doors(self) -> list[Door]:
+        """Check-in of every precinct."""
+        spec, luck = self.spec.checkin, self.luck
+        forms = self.spec.forms
+        arrivals, on_list, registration = (luck.table(t) for t in (spec.arrivals, spec.on_list, spec.registration))
+        look_up, redirect = luck.table(spec.look_up), luck.table(spec.redirect)
+        registering = luck.table(spec.registering)
+        printed, reprint = luck.table(forms.printed), luck.table(forms.reprint)
+        missing, wrong, short = (luck.value(item) for item in (spec.missing_from_list, spec.wrong_line, forms.short))
+        lines_in_building = np.bincount(self.roster.building)
+        doors = []
+        for site, place in enumerate(self.roster.places.tolist()):
+            count = int(self.people[site])
+            arrives, needs, service, first_service, wrong_line = (np.zeros(count, np.int64) for _ in range(5))
+            registrations = people.at_the_door(
+                luck.seed,
+                luck.night,
+                place,
+                self.doors_open,
+                self.call_to_order,
+                luck.resolution,
+                int(lines_in_building[self.roster.building[site]]) - 1,
+                luck.draw(registering, Stream.REGISTERING_SHARE, place),
+                missing,
+                wrong,
+                arrivals,
+                on_list,
+                registration,
+                look_up,
+                redirect,
+                arrives,
+                needs,
+                service,
+                first_service,
+                wrong_line,
+            )
+            stack = -1
+            if count > forms.above_people and luck.happens(short, Stream.FORMS_SHORT, place):
+                share = luck.draw(printed, Stream.FORMS_PRINTED, place)
+                stack = max(1, registrations * share >> 32)
+            doors.append(
+                Door(
+                    site,
+                    int(self.roster.stations[site]) if spec.stations is None else spec.stations,
+                    stack,
+                    luck.duration(reprint, Stream.REPRINT, place),
+                    arrives,
+                    needs,
+                    service,
+                    first_service,
+                    wrong_line,
+                )
+            )
+        return doors
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """The candidates, in the order of every record's columns."""
+        return self.roster.candidates or tuple(self.spec.preference.candidates)
+
+    @cached_property
+    def rooms(self) -> list[Room]:
+        """The evening of each precinct after check-in."""
+        spec, align, chairs, luck = self.spec.room, self.spec.alignment, self.spec.chairs, self.luck
+        tonight = rooms.Tonight(
+            missing=luck.value(chairs.missing),
+            untrained=luck.value(chairs.untrained),
+            late=luck.value(chairs.late),
+            slowdown=luck.value(chairs.slowdown),
+            recount=luck.value(spec.recount),
+            miscount=luck.value(spec.miscount),
+            count_per_person=luck.value(spec.count_per_person),
+            drafted_after=luck.table(chairs.drafted_after),
+            late_by=luck.table(chairs.late_by),
+            move=luck.table(spec.move),
+            opening=luck.table(spec.opening),
+            miscounted_people=luck.table(spec.miscounted_people),
+            first=luck.table(align.first),
+            realignment=luck.table(align.realignment),
+            afterwards=luck.table(spec.afterwards),
+        )
+        found = np.zeros((self.sites, len(Room._fields)), np.int64)
+        roster = self.roster
+        rooms.describe(
+            luck.seed,
+            luck.night,
+            luck.resolution,
+            self.call_to_order,
+            roster.places,
+            self.people,
+            roster.capacity,
+            tonight,
+            found,
+        )
+        return [Room(*row) for row in found.tolist()]
+
+    @cached_property
+    def true_records(self) -> Integers:
+        """What the rooms did: int64[sites, 3, groups], see `records`."""
+        spec, luck, roster = self.spec.alignment, self.luck, self.roster
+        rescue, leave, stuck, drift = (luck.value(a) for a in (spec.rescue, spec.leave, spec.stuck, spec.drift))
+        local = luck.table(self.spec.preference.local_spread)
+        statewide = records.normalized(self._statewide_weights())
+        found = np.zeros((self.sites, 3, len(self.groups)), np.int64)
+        for site, place in enumerate(roster.places.tolist()):
+            weights = statewide
+            if roster.preference is not None and roster.preference[site].any():
+                weights = records.normalized(roster.preference[site])
+            first, final, seats = found[site]
+            delegates, counted = int(self.delegates[site]), self.rooms[site].counted
+            address = (luck.seed, luck.night, place)
+            records.first_alignment(*address, int(self.people[site]), weights, local, first)
+            free = self.regime == FREE_2016
+            records.realign(*address, delegates, counted, free, rescue, leave, stuck, drift, first, final)
+            records.elect(*address, delegates, counted, final, seats)
+        return found
+
+    def _statewide_weights(self) -> Integers:
+        if self.roster.candidates and self.roster.preference is not None:
+            sums = np.asarray(self.roster.preference.sum(axis=0))
+            return sums if sums.any() else np.ones_like(sums)  # columns that nobody filled in: all alike
+        return np.array(list(self.spec.preference.candidates.values()), dtype=np.int64)
+
+    @property
+    def regime(self) -> int:
+        from simulation.rules.alignment import LOCKED_2020
+
+        return FREE_2016 if self.spec.alignment.rules == "2016" else LOCKED_2020
+
+    @cached_property
+    def worksheets(self) -> tuple[Integers, Integers]:
+        """What the chairs wrote (int64[sites, 3, groups]), and where it is wrong (int64[sites], 0 or 1)."""
+        spec, luck = self.spec.chairs, self.luck
+        share, factor = luck.value(spec.arithmetic_errors), luck.value(spec.untrained_errors)
+        written = np.zeros_like(self.true_records)
+        wrong = np.zeros(self.sites, np.int64)
+        for site, place in enumerate(self.roster.places.tolist()):
+            errs = slowed(share, factor) if self.rooms[site].untrained else share
+            wrong[site] = records.write_worksheet(
+                luck.seed, luck.night, place, int(self.delegates[site]), errs, self.true_records[site], written[site]
+            )
+        return written, wrong

@@ -1,0 +1,164 @@
+"""What one night or many add up to: the shape of summary.json, from the rows of nights.parquet alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from simulation.night.order import Channel
+from simulation.night.outcome import QUANTILES, SHARES_HELD, STEP
+from simulation.scenario import Scenario
+from simulation.scenario.values import DAY, FULL_SHARE, MINUTE, format_clock
+
+Row = Mapping[str, Any]
+BANDS = (5, 25, 50, 75, 95)
+NANO = 1_000_000_000
+
+
+def summarize(scenario: Scenario, seed: int, rows: Sequence[Row]) -> dict[str, Any]:
+    """The shape of summary.json. `p05` ... `p95` are quantiles over nights; shares are of all sites on the roster.
+
+    Quantiles over people, precincts or calls (`p50`, `p90`, `p95`, `p99`) are a night's, and of these the median night.
+    """
+    first = rows[0]
+    sites = first["sites"]
+    call_to_order = scenario.spec.clock.call_to_order
+    candidates = scenario.roster.candidates or tuple(scenario.spec.preference.candidates)
+    people = max(1, median([row["people"] for row in rows]))
+
+    def share_of_sites(key: str) -> dict[str, float]:
+        return {name: value / sites for name, value in bands([row[key] for row in rows]).items()}
+
+    def curve(key: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "at": clock_of_day(call_to_order + step * STEP),
+                "minutes": step * STEP // MINUTE,
+                **{name: value / sites for name, value in bands([row[key][step] for row in rows]).items()},
+            }
+            for step in range(len(first[key]))
+        ]
+
+    return {
+        "scenario": scenario.name,
+        "title": scenario.spec.title,
+        "seed": seed,
+        "nights": len(rows),
+        "logical_hash": logical_hash(rows),
+        "sites": sites,
+        "people": bands([row["people"] for row in rows]),
+        "reported_share": curve("reported"),
+        "released_share": curve("released"),
+        "reported_by": {
+            f"p{share}": clock_bands(rows, f"held_p{share}_at_ms") for share in SHARES_HELD
+        },  # when that share of all sites is held
+        "history": _history(scenario, rows, sites),
+        "checkin": {
+            "wait_minutes": _minutes(rows, "wait"),
+            "in_line_at_call_to_order_share": median([row["in_line_at_call_to_order"] for row in rows]) / people,
+            "start_delay_minutes": _minutes(rows, "start_delay"),
+        },
+        "hotline": {
+            "hold_minutes": _minutes(rows, "hold"),
+            "abandoned_share": _median_ratio(rows, "hung_up", ("hung_up", "answered")),
+            "busy_share": _median_ratio(rows, "busy_tones", ("calls",)),
+            "occupancy": _median_ratio(rows, "operators_busy_ms", ("operators_on_duty_ms",)),
+            "calls": bands([row["calls"] for row in rows]),
+        },
+        "app": {
+            "tried_share": share_of_sites("app_tried"),
+            "reported_share": {
+                name: value / sites for name, value in bands([row["channels"][Channel.APP] for row in rows]).items()
+            },
+        },
+        "channels": {
+            channel.name.lower(): bands([row["channels"][channel] for row in rows])["p50"] / sites
+            for channel in Channel
+        },
+        "errors": {
+            "wrong_on_receipt_share": share_of_sites("wrong_on_receipt"),
+            "reported_wrong_share": share_of_sites("wrong"),
+            "caught_share": _median_ratio(rows, "caught", ("wrong_on_receipt",)),
+            "stopped_share": share_of_sites("stopped"),
+            "sde_off": {k: v / NANO for k, v in bands([row["sde_off_nano"] for row in rows]).items()},
+        },
+        "winner": {
+            "true": _most_frequent(candidates[row["winner_true"]] for row in rows),
+            "reported": _most_frequent(candidates[row["winner_reported"]] for row in rows),
+            "differs_share": sum(row["winner_true"] != row["winner_reported"] for row in rows) / len(rows),
+        },
+    }
+
+
+def quantile(values: Sequence[int], percent: int) -> int:
+    """The value that `percent` of the values do not exceed: one of them, so that integers stay integers."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
+
+
+def bands(values: Sequence[int]) -> dict[str, int]:
+    """p05, p25, p50, p75, p95 over nights."""
+    return {f"p{percent:02d}": quantile(values, percent) for percent in BANDS}
+
+
+def median(values: Sequence[int]) -> int:
+    """The median night's value."""
+    return quantile(values, 50)
+
+
+def clock_of_day(at: int) -> str:
+    """HH:MM without a day."""
+    return format_clock(at % DAY)
+
+
+def clock_bands(rows: Sequence[Row], key: str) -> dict[str, str | None]:
+    """Quantiles over nights of a time of the night; None where it was not reached by then."""
+    never = 1 << 60
+    found = bands([row[key] if row[key] >= 0 else never for row in rows])
+    return {name: None if at == never else format_clock(at // MINUTE * MINUTE) for name, at in found.items()}
+
+
+def logical_hash(rows: Sequence[Row]) -> str:
+    """A hash of every integer of every night: equal wherever the same nights were played."""
+    digest = hashlib.blake2b(digest_size=16)
+    for row in sorted(rows, key=lambda row: row["night"]):
+        digest.update(json.dumps(dict(row), sort_keys=True, separators=(",", ":")).encode())
+    return digest.hexdigest()
+
+
+def _minutes(rows: Sequence[Row], key: str) -> dict[str, float]:
+    return {f"p{q}": round(median([row[f"{key}_p{q}_ms"] for row in rows]) / MINUTE, 2) for q in QUANTILES}
+
+
+def _median_ratio(rows: Sequence[Row], part: str, whole: tuple[str, ...]) -> float:
+    """The median night's ratio, in millionths exact."""
+    return quantile([row[part] * 1_000_000 // max(1, sum(row[key] for key in whole)) for row in rows], 50) / 1_000_000
+
+
+def _most_frequent(names: Iterable[str]) -> str:
+    found = sorted(names)
+    return max(sorted(set(found)), key=found.count)
+
+
+def _history(scenario: Scenario, rows: Sequence[Row], sites: int) -> list[dict[str, Any]]:
+    """Each published figure beside the band of the forecast."""
+    found: list[dict[str, Any]] = []
+    history = scenario.spec.history
+    for kind, points in (("reported", history.reported), ("released", history.released)):
+        for index, point in enumerate(points):
+            band = bands([row[f"{kind}_at_history"][index] for row in rows])
+            seen = round(point.share / FULL_SHARE, 6)
+            shares = {name: value / sites for name, value in band.items()}
+            inside = shares["p05"] <= seen <= shares["p95"]
+            found.append({"what": kind, "at": format_clock(point.at), "observed": seen, **shares, "inside": inside})
+    for index, hold in enumerate(history.holds):
+        band = bands([row["holds_at_history_ms"][index] for row in rows])
+        minutes = {name: round(value / MINUTE, 1) for name, value in band.items()}
+        seen = hold.hold / MINUTE
+        inside = minutes["p05"] <= seen <= minutes["p95"]
+        found.append(
+            {"what": "hold_minutes", "at": format_clock(hold.at), "observed": seen, **minutes, "inside": inside}
+        )
+    return found

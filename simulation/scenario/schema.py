@@ -1,0 +1,453 @@
+"""What a scenario file may say: the contract. Sections, keys, units and their meaning, one class a section.
+
+The library night `baseline` sets every key that has no default here, with its source; the reference page and the JSON
+Schema for editors are generated from this file. Knows nothing of how a night is played.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictStr, model_validator
+
+from simulation.scenario.distributions import (
+    CountDistribution,
+    DurationDistribution,
+    FactorDistribution,
+    ShareDistribution,
+)
+from simulation.scenario.values import (
+    SECOND,
+    VALUE_KIND,
+    VALUE_KINDS,
+    AssumedClock,
+    AssumedCount,
+    AssumedDuration,
+    AssumedFactor,
+    AssumedShare,
+    ClockTime,
+    Count,
+    Duration,
+    OptionalClock,
+    OptionalCount,
+    OptionalPositive,
+    Share,
+)
+
+
+class Section(BaseModel):
+    """A table of a scenario file. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Roster(Section):
+    """Where the precincts come from: one of the two."""
+
+    synthesize: Literal["iowa-2020", "iowa-2016"] | None = Field(
+        None, description="A state built from published aggregates."
+    )
+    file: StrictStr | None = Field(None, description="A CSV or Excel file, relative to this scenario file.")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.synthesize is None) == (self.file is None):
+            raise ValueError("either `synthesize` or `file`")
+        return self
+
+
+class Clock(Section):
+    """The times that the rules set."""
+
+    doors: AssumedClock = Field(description="When doors and check-in open.")
+    call_to_order: ClockTime = Field(description="Whoever stands in line by then may take part.")
+    until: ClockTime = Field(description="When the night is over for the simulation.")
+    resolution: Duration = Field(description="The clock's tick: every time is rounded to it. 1 ms unless for tests.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.doors.high <= self.call_to_order < self.until:
+            raise ValueError("times in the order doors <= call_to_order < until")
+        if self.resolution < 1:
+            raise ValueError('a resolution of "1 ms" or more')
+        return self
+
+
+class Turnout(Section):
+    """How many people come."""
+
+    people: OptionalCount = Field(
+        None, description="Rescales every precinct of the roster to this total, by largest remainder."
+    )
+    spread: FactorDistribution = Field(description="Night to night: one factor for the whole state.")
+    local_spread: FactorDistribution = Field(description="Night to night: one factor for each precinct.")
+
+
+def _weights(value: object) -> dict[str, int]:
+    if (
+        isinstance(value, dict)
+        and 2 <= len(value) <= 20
+        and all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in value.values())
+    ):
+        return value
+    raise ValueError("a table of 2 to 20 candidates with whole-number weights above 0, such as { clinton = 50 }")
+
+
+class Preference(Section):
+    """Whom people stand for at first alignment."""
+
+    candidates: Annotated[dict[str, int], BeforeValidator(_weights)] = Field(
+        description="Statewide weights. A roster's own first_NAME columns go before them."
+    )
+    local_spread: FactorDistribution = Field(description="A precinct's own factor for each candidate.")
+
+
+class Checkin(Section):
+    """The line at the door."""
+
+    arrivals: ShareDistribution = Field(description="When people come, from doors (0) to the call to order (1).")
+    stations: OptionalPositive = Field(None, description="Check-in stations of each precinct, before the roster's.")
+    on_list: DurationDistribution = Field(description="Service time of a person on the list.")
+    registering: ShareDistribution = Field(description="A precinct's share of new or changed registrations.")
+    registration: DurationDistribution = Field(description="Service time of a new or changed registration.")
+    missing_from_list: AssumedShare = Field(
+        description="Share not on the list: looked up, sent to the back of the line, then registered."
+    )
+    look_up: DurationDistribution = Field(description="Service time until a name is given up as missing.")
+    wrong_line: AssumedShare = Field(
+        description="Share that first stands in another precinct's line, where a building holds several."
+    )
+    redirect: DurationDistribution = Field(description="Service time until the wrong line is noticed.")
+
+
+class Forms(Section):
+    """Registration forms that run out. Only registrations wait for the reprint."""
+
+    short: AssumedShare = Field(description="Share of the precincts above `above_people` that printed too few.")
+    above_people: Count = Field(description="Smaller precincts never run out.")
+    printed: ShareDistribution = Field(description="Forms there, as a share of the registrations to come.")
+    reprint: DurationDistribution = Field(description="From the last form to a new stack.")
+
+
+class Room(Section):
+    """From call to order to a finished worksheet."""
+
+    move: DurationDistribution = Field(description="Delay when more people come than the room holds.")
+    opening: DurationDistribution = Field(description="Call to order, rules, election of the chair.")
+    count_per_person: AssumedDuration = Field(description="Time of one count, per person.")
+    recount: AssumedShare = Field(description="Share of counts that are repeated although they fit; 3 counts at most.")
+    miscount: AssumedShare = Field(description="Share of precincts that count more people than checked in: 3 counts.")
+    miscounted_people: CountDistribution = Field(description="How many too many stay in the count all the same.")
+    afterwards: DurationDistribution = Field(description="Speeches, delegates elected, worksheet, signatures.")
+
+
+class Alignment(Section):
+    """The groups, by the rules of a year."""
+
+    rules: Literal["2016", "2020"] = Field(
+        description="2020: viable groups are locked, one realignment. 2016: anybody may move, realignment repeats."
+    )
+    first: DurationDistribution = Field(description="First alignment.")
+    realignment: DurationDistribution = Field(description="Realignment, all of it.")
+    rescue: AssumedShare = Field(
+        description="Share of precincts where a group below the threshold is made viable by others, if they suffice."
+    )
+    leave: AssumedShare = Field(description="Share of the people of groups that are not viable who go home.")
+    stuck: AssumedShare = Field(description="Share of them who stay although their group gets nothing.")
+    drift: AssumedShare = Field(description="2016 only: share of the people of viable groups who move to another one.")
+
+
+class Chairs(Section):
+    """The volunteers who run the precincts."""
+
+    missing: AssumedShare = Field(description="Share of precincts without a chair: somebody is drafted on the spot.")
+    drafted_after: DurationDistribution = Field(description="Delay until somebody takes the chair.")
+    untrained: AssumedShare = Field(description="Share of the other chairs who were drafted late and are untrained.")
+    slowdown: AssumedFactor = Field(description="How much longer everything takes an untrained chair.")
+    late: AssumedShare = Field(description="Share of chairs who come late.")
+    late_by: DurationDistribution = Field(description="How late, after the call to order.")
+    finds_number: DurationDistribution = Field(description="Until an untrained chair knows whom to call.")
+    arithmetic_errors: AssumedShare = Field(
+        description="Share of worksheets whose arithmetic is wrong, in precincts of 2 or more delegates."
+    )
+    untrained_errors: AssumedFactor = Field(description="How much more often an untrained chair errs.")
+    silent: AssumedShare = Field(description="Share who never report by themselves: headquarters reaches them.")
+    reached: DurationDistribution = Field(description="When headquarters reaches them, after the call to order.")
+
+
+class Span(Section):
+    """A part of the night."""
+
+    start: ClockTime = Field(alias="from", description="Start.")
+    end: ClockTime = Field(alias="to", description="End.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.start < self.end:
+            raise ValueError('`from` before `to` (the day after is written "+1d 02:00")')
+        return self
+
+
+class Outage(Span):
+    """A time in which the app answers nobody."""
+
+
+class App(Section):
+    """The reporting app (or an automatic telephone line)."""
+
+    tries: AssumedShare = Field(description="Share of chairs who mean to report by app.")
+    installed: AssumedShare = Field(description="Share of those who have it working on their phone.")
+    no_signal: AssumedShare = Field(description="Share of precincts without a signal.")
+    single_delegate: StrictBool = Field(True, description="Whether the app accepts precincts of one delegate.")
+    entry: DurationDistribution = Field(description="From ready to submitted.")
+    login_fails: AssumedShare = Field(description="Share of attempts that end at the PIN or log-in.")
+    submit_fails: AssumedShare = Field(description="Share of attempts that end in an error at submission.")
+    hang: DurationDistribution = Field(description="Time lost on an attempt that fails.")
+    attempts: AssumedCount = Field(description="Attempts before a chair gives the app up.")
+    retry: DurationDistribution = Field(description="From a failed attempt to the next one.")
+    asks_for_help: AssumedShare = Field(description="Share whom the app failed who call the hotline for help.")
+    help_after: DurationDistribution = Field(
+        description="When a chair whose app was never working calls for help, after the doors open."
+    )
+    help_solves: AssumedShare = Field(description="Share of help calls after which log-in and submission work.")
+    lost: AssumedShare = Field(description="Share of reports that the app acknowledges and headquarters never sees.")
+    outages: list[Outage] = Field(description="Times in which every attempt fails.")
+
+
+class Shift(Span):
+    """Operators on duty for a time. Overlapping shifts add up; a shift that ends lets its calls finish."""
+
+    count: AssumedCount = Field(description="Operators.")
+
+
+class Nuisance(Span):
+    """Calls that are not from chairs, for a time."""
+
+    calls_per_hour: AssumedCount = Field(description="New callers an hour (a Poisson process).")
+
+
+class Handling(Section):
+    """How long operators are busy with a call."""
+
+    report: DurationDistribution = Field(description="A report, read aloud number by number.")
+    help: DurationDistribution = Field(description="A chair whom the app failed.")
+    nuisance: DurationDistribution = Field(description="Hang-ups, abuse, questions.")
+    callback: DurationDistribution = Field(description="A call out to a chair.")
+
+
+class Patience(Section):
+    """How long callers hold before they hang up."""
+
+    chairs: DurationDistribution = Field(description="Chairs with a report.")
+    others: DurationDistribution = Field(description="Chairs who want help, and nuisance callers.")
+
+
+class Redial(Section):
+    """What callers do who did not get through."""
+
+    after_busy: AssumedShare = Field(description="Share who dial again after a busy tone.")
+    busy_wait: DurationDistribution = Field(description="Until they do.")
+    until_morning: AssumedShare = Field(description="Share who, after hanging up, leave it for the morning.")
+    hold_wait: DurationDistribution = Field(description="Until the others dial again.")
+    nuisance: AssumedShare = Field(description="Share of nuisance callers who call again after a call.")
+    nuisance_wait: DurationDistribution = Field(description="Until they do.")
+
+    @model_validator(mode="after")
+    def _dialing_takes_time(self) -> Self:
+        for name in ("busy_wait", "hold_wait", "nuisance_wait"):
+            if getattr(self, name).corners.max(axis=-1).min() < SECOND:
+                raise ValueError(f'`{name}` that can be "1 s" or longer: callers who dial without a pause never end')
+        return self
+
+
+def _lines(value: object) -> int:
+    if value == "unlimited":
+        return 0
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 1_000_000:
+        return value
+    raise ValueError('a number of lines, 1 or more, or "unlimited"')
+
+
+class Hotline(Section):
+    """The telephone line: callers wait in the order of their calls; a caller without a line hears a busy tone."""
+
+    lines: Annotated[int, BeforeValidator(_lines)] = Field(
+        description='Lines, waiting calls included; "unlimited" (held as 0).',
+        json_schema_extra={"type": ["integer", "string"], "minimum": 1},
+    )
+    operators: list[Shift] = Field(description="Shifts. `--set hotline.operators=80` sets the count of every shift.")
+    handling: Handling
+    silent: AssumedShare = Field(description="Share of answered calls with nobody at the other end.")
+    silent_for: DurationDistribution = Field(description="Until the operator hangs up; the caller queues again.")
+    patience: Patience
+    redial: Redial
+    nuisance: list[Nuisance] = Field(description="Nuisance calls by time.")
+    block_after: OptionalCount = Field(None, description="Nuisance callers are blocked after so many answered calls.")
+
+
+class Inbox(Section):
+    """A side channel: texted or photographed worksheets, read by people."""
+
+    chairs: AssumedShare = Field(description="Share of chairs who turn to it when the hotline fails them.")
+    opens: ClockTime = Field(description="When somebody starts to read.")
+    readers: Count = Field(description="People who read; 0: nobody ever does.")
+    reading: DurationDistribution = Field(description="Time per message.")
+
+
+class HandDelivery(Section):
+    """Results of chairs who gave up for the night, and paper."""
+
+    arrives: DurationDistribution = Field(description="When such a result comes in, after the call to order.")
+
+
+class KeyingErrors(Section):
+    """Errors made where numbers are typed, per field, and what kinds they are of."""
+
+    app: AssumedShare = Field(description="Share of fields wrong when the chair types them himself.")
+    phone: AssumedShare = Field(description="Share of fields wrong when spoken, written down and typed.")
+    inbox: AssumedShare = Field(description="Share of fields wrong when typed from a photo.")
+    column_shift: Share = Field(description="Weight of columns shifted by one.")
+    digit_slip: Share = Field(description="Weight of a wrong digit or two digits swapped.")
+    swapped: Share = Field(description="Weight of first and final alignment swapped.")
+    wrong_precinct: Share = Field(description="Weight of another precinct's numbers.")
+    omission: Share = Field(description="Weight of a number left out.")
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """The weights of the kinds, in the order of `ErrorKind`."""
+        return self.column_shift, self.digit_slip, self.swapped, self.wrong_precinct, self.omission
+
+    @model_validator(mode="after")
+    def _some_kind(self) -> Self:
+        if not any(self.weights):
+            raise ValueError("a weight above 0 for one kind of error or more")
+        return self
+
+
+class Release(Section):
+    """When the public sees what headquarters holds."""
+
+    hold_from: OptionalClock = Field(None, description="From then on nothing is released ...")
+    until: OptionalClock = Field(None, description="... until then.")
+    worksheet: DurationDistribution = Field(
+        description="During and after a hold: when the paper of a precinct is checked, after the call to order. "
+        "Zero where no paper is asked for."
+    )
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.hold_from is None) != (self.until is None):
+            raise ValueError("both `hold_from` and `until`, or neither")
+        if self.hold_from is not None and self.until is not None and self.hold_from >= self.until:
+            raise ValueError("`hold_from` before `until`")
+        return self
+
+
+class Headquarters(Section):
+    """What happens to a report once it is in."""
+
+    checks: StrictBool = Field(True, description="Whether each record is checked by the rules when it comes in.")
+    reviewers: AssumedCount = Field(description="People at the review desk for records that the checks stop.")
+    review: DurationDistribution = Field(description="Time per record at the review desk.")
+    wrong_correction: AssumedShare = Field(
+        description="Share of reviewed worksheets with an error of the chair that headquarters makes worse."
+    )
+    callbacks: AssumedShare = Field(description="Share of reports after which a chair is called back needlessly.")
+    keying: KeyingErrors
+    release: Release
+
+
+class HistoryPoint(Section):
+    """One published figure of a real night."""
+
+    at: ClockTime = Field(description="When.")
+    share: Share = Field(description="Share of all sites.")
+    source: StrictStr | None = Field(None, description="Who published it.")
+
+
+class HoldPoint(Section):
+    """How long the callers who were answered at that time had been on hold."""
+
+    at: ClockTime = Field(description="When they were answered.")
+    hold: Duration = Field(description="How long they had waited.")
+    source: StrictStr | None = Field(None, description="Who said so.")
+
+
+class History(Section):
+    """What really happened, where the scenario claims a real night: shown beside the forecast, never used by it."""
+
+    reported: list[HistoryPoint] = Field(default_factory=list, description="Held by headquarters.")
+    released: list[HistoryPoint] = Field(default_factory=list, description="Published.")
+    holds: list[HoldPoint] = Field(default_factory=list, description="Waits on the hotline.")
+
+
+def _seed(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 32:
+        return value
+    raise ValueError("a whole number from 0 to 4294967295")
+
+
+class Run(Section):
+    """Written by `caucus simulate` into run.toml, so that the file alone repeats the run."""
+
+    scenario: StrictStr | None = Field(None, description="The night's name, where the file is not named after it.")
+    seed: Annotated[int, BeforeValidator(_seed)] = Field(description="The seed.")
+    nights: Count = Field(description="How many nights.")
+    fixed: StrictBool = Field(False, description="Whether assumptions were held at their middle.")
+    engine: Literal["simpy"] = Field("simpy", description="The engine that played them.")
+    roster: StrictStr | None = Field(None, description="SHA-256 of the roster's rows.")
+    versions: dict[str, str] = Field(default_factory=dict, description="What shaped the result: code and packages.")
+
+
+class Spec(Section):
+    """A caucus night."""
+
+    title: StrictStr = Field(description="A short title.")
+    story: StrictStr = Field(description="What happens in this night, in a sentence or two.")
+    sources: list[StrictStr] = Field(default_factory=list, description="Where the story and its numbers come from.")
+    roster: Roster
+    clock: Clock
+    turnout: Turnout
+    preference: Preference
+    checkin: Checkin
+    forms: Forms
+    room: Room
+    alignment: Alignment
+    chairs: Chairs
+    app: App
+    hotline: Hotline
+    inbox: Inbox
+    hand_delivery: HandDelivery
+    headquarters: Headquarters
+    history: History = Field(default_factory=History)
+    run: Run | None = None
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a scenario file for editors: what `extends` leaves out is never required."""
+    schema: dict[str, Any] = _with_shared_kinds(Spec.model_json_schema(by_alias=True))
+    schema["$defs"].update((kind.name.replace(" ", "-"), kind.json_schema()) for _, kind in sorted(VALUE_KINDS.items()))
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "description": "The night that this one builds on: a library night, or a path relative to this file. "
+        "Without it: baseline.",
+    }
+    lists = {"Outage", "Shift", "Nuisance", "HistoryPoint", "HoldPoint", "Run"}  # written whole, never extended
+    for name, table in (("", schema), *schema["$defs"].items()):
+        if name not in lists:
+            table.pop("required", None)
+    schema["required"] = ["title", "story"]
+    return schema
+
+
+def _with_shared_kinds(node: Any) -> Any:
+    """Point every value of a kind at that kind's one definition."""
+    if isinstance(node, list):
+        return [_with_shared_kinds(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: _with_shared_kinds(item) for key, item in node.items() if key != VALUE_KIND}
+    if VALUE_KIND in node:
+        found["$ref"] = f"#/$defs/{node[VALUE_KIND].replace(' ', '-')}"
+    return found
