@@ -9,7 +9,7 @@ INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 EDITABLE = $(INSTALL) --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL = help
-.PHONY: help setup demo test lint bench pins
+.PHONY: help setup demo test lint docs bench pins
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -28,6 +28,9 @@ lint: .venv/.all  ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: .venv/.all  ## write the generated pages of docs/ anew
+	$(BIN)/python -m simulation.documentation docs
 
 bench: .venv/.all  ## run every benchmark
 	@set -e; for script in $(wildcard benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script; done

@@ -16,7 +16,7 @@ class InputError(Exception):
         super().__init__("\n".join(self.problems))
 
 
-class Unfinished(Exception):
+class UnfinishedError(Exception):
     """A run that ended early and kept what was finished; the message says why and how to go on.
 
     `exit_code` is the command line's: 128 + the signal, or 1.

@@ -31,6 +31,8 @@ PRECINCTS_FILE = "precincts.parquet"
 KEPT_FILES = {KEEP_PRECINCTS: "precinct-nights.parquet", KEEP_EVENTS: "events.parquet"}
 _FILES = {REPORT_FILE, SUMMARY_FILE, NIGHTS_FILE, PRECINCTS_FILE, RUN_FILE, ROSTER_FILE, *KEPT_FILES.values()}
 
+# What lies in DIR.partial: finished nights, what becomes DIR, what was DIR
+_NIGHTS, _WHOLE, _REPLACED = "nights", "whole", "replaced"
 _NAMED_KEYS = 3  # of those in which two runs differ
 
 
@@ -66,32 +68,34 @@ class Folder:
     @property
     def nights(self) -> Store:
         """The finished nights of a run that is not whole."""
-        return Store(self.partial / "nights", KEEP_EVENTS in self.keep)
+        return Store(self.partial / _NIGHTS, KEEP_EVENTS in self.keep)
 
     def is_whole(self, force: bool) -> bool:
-        """Whether the very run that is wanted is there already.
+        """Whether the very run that is wanted is there already; with `force`, it is never good enough.
 
-        InputError where the folder holds anything else, unless `force` may replace it.
+        InputError where the folder holds anything else, unless it is another run and `force` may replace it.
         """
         if not self.path.is_dir() or not any(self.path.iterdir()):
             return False
-        strangers = sorted(item.name for item in self.path.iterdir() if item.name not in _FILES)
         run_file = self.path / RUN_FILE
-        if strangers or not run_file.is_file():
-            found = f"holds {strangers[0]}" if strangers else f"holds no {RUN_FILE}"
+        if not run_file.is_file():
             raise InputError(
-                f"{self.shown}: {found}, so it is no folder that `caucus simulate` wrote alone, and not even --force "
+                f"{self.shown}: holds no {RUN_FILE}, so it is no folder of `caucus simulate`, and not even --force "
                 "replaces it: choose another folder with --out"
             )
         if force:
+            strangers = sorted(item.name for item in self.path.iterdir() if item.name not in _FILES)
+            if strangers:
+                raise InputError(
+                    f"{self.shown}: holds {strangers[0]}, which `caucus simulate` did not write and --force would "
+                    "delete: move it, or choose another folder with --out"
+                )
             return False
         changed = differences(run_file.read_text(encoding="utf-8"), self.wanted)
         lacking = [KEPT_FILES[kept] for kept in sorted(self.keep) if not (self.path / KEPT_FILES[kept]).exists()]
         if changed or lacking:
             why = f"another run (it differs in {_some(changed)})" if changed else f"the run without {lacking[0]}"
-            raise InputError(
-                f"{self.shown}: holds {why}: choose another folder with --out, or replace it with --force"
-            )
+            raise InputError(f"{self.shown}: holds {why}: choose another folder with --out, or replace it with --force")
         return True
 
     def begin(self, scenario: Scenario, resume: bool, force: bool) -> int:
@@ -151,7 +155,15 @@ class Folder:
                     "start over with --force"
                 )
             return
-        for item in self.partial.iterdir():
+        known = (_NIGHTS, _WHOLE, _REPLACED, RUN_FILE, ROSTER_FILE)
+        there = sorted(self.partial.iterdir())
+        strangers = [item.name for item in there if not item.name.startswith(known)]
+        if strangers:
+            raise InputError(
+                f"{self.shown_partial}: would be emptied, but holds {strangers[0]}, which `caucus simulate` did not "
+                "write: choose another folder with --out"
+            )
+        for item in there:
             _remove(item)
 
     def forget_if_empty(self) -> None:
@@ -171,7 +183,7 @@ class Folder:
         """Write everything into DIR.partial, let it become DIR, and delete what is left. OSError where that fails."""
         from simulation.report import render
 
-        whole = self.partial / "whole"
+        whole = self.partial / _WHOLE
         _remove(whole)
         whole.mkdir()
         write_rows(whole / NIGHTS_FILE, rows)
@@ -180,7 +192,7 @@ class Folder:
             write_frame(whole / KEPT_FILES[KEEP_PRECINCTS], self.nights.precincts(len(rows)))
         if KEEP_EVENTS in self.keep:
             write_frame(whole / KEPT_FILES[KEEP_EVENTS], self.nights.events(len(rows)))
-        (whole / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        (whole / SUMMARY_FILE).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (whole / REPORT_FILE).write_text(render(scenario, list(rows), precincts, summary, run), encoding="utf-8")
         for name in (RUN_FILE, ROSTER_FILE):
             if (self.partial / name).exists():
@@ -189,7 +201,7 @@ class Folder:
         shutil.rmtree(self.partial, ignore_errors=True)
 
     def _publish(self, whole: Path, force: bool) -> None:
-        replaced = self.partial / "replaced"
+        replaced = self.partial / _REPLACED
         if force and self.path.exists():
             _remove(replaced)
             self.path.rename(replaced)

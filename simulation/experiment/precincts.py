@@ -1,4 +1,4 @@
-"""Each precinct over all nights: quantiles of what took how long, shares of what went wrong. Whole numbers throughout."""
+"""Each precinct over all nights: quantiles of how long things took, shares of what went wrong. Whole numbers only."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _NEVER = np.iinfo(np.int64).max
 def over_all_nights(nights: pl.LazyFrame) -> pl.DataFrame:
     """One row a precinct from one row per night and precinct (both in the roster's order).
 
-    `*_p05`, `*_p50`, `*_p95` are quantiles over nights, each a value that occurred; a quantile that lies among nights in
-    which it never happened is -1. Shares of nights are in millionths, rounded down.
+    `*_p05`, `*_p50`, `*_p95` are quantiles over nights, each a value that occurred, or -1 where it lies among nights in
+    which the thing never happened. Shares of nights are in millionths, rounded down.
     """
     import polars as pl
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,12 +22,12 @@ KEEP_PRECINCTS, KEEP_EVENTS = "precincts", "events"
 KEEPS = (KEEP_PRECINCTS, KEEP_EVENTS)
 
 ROW_GROUP = 1 << 18  # rows; fixed, so that the bytes of a Parquet file do not depend on who wrote it
-_COMPRESSION = "zstd"
+_COMPRESSION: Literal["zstd"] = "zstd"
 
 
 @dataclass(frozen=True)
 class Store:
-    """Finished nights in a folder: a row, precincts and perhaps events each. A night is finished when its row is there."""
+    """Finished nights in a folder: row, precincts and perhaps events. A night is finished when its row is there."""
 
     folder: Path
     with_events: bool
@@ -101,8 +101,19 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def write_frame(path: Path, frame: pl.DataFrame | pl.LazyFrame) -> None:
-    """Write a Parquet file whose bytes depend on the frame's content alone; a lazy frame passes through in parts."""
-    frame.lazy().sink_parquet(path, compression=_COMPRESSION, row_group_size=ROW_GROUP, maintain_order=True)
+    """Write a Parquet file whose bytes depend on the frame's content alone; a lazy frame passes through in parts.
+
+    OSError where the disk does not take it.
+    """
+    import polars as pl
+
+    try:
+        frame.lazy().sink_parquet(path, compression=_COMPRESSION, row_group_size=ROW_GROUP, maintain_order=True)
+    except pl.exceptions.ComputeError as error:
+        _, says_so, reason = str(error).partition("IO error: ")  # polars' only word for a full disk
+        if not says_so:
+            raise
+        raise OSError(reason) from error
 
 
 def _of_night(frame: pl.DataFrame, number: int) -> pl.DataFrame:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulation.night.checkin import Building
+from simulation.night.checkin import Building, Line
 from simulation.night.clock import Clock
 from simulation.night.evening import Evening
 from simulation.night.events import EventLog
 from simulation.night.luck import Luck
 from simulation.night.outcome import Night, Played
-from simulation.night.setting import Setting
-from simulation.randomness import Integers
+from simulation.night.setting import Door, Setting
 from simulation.scenario import Scenario
 
 __all__ = ["Luck", "Night", "play_night"]
@@ -22,8 +21,9 @@ def play_night(scenario: Scenario, seed: int, night: int, *, fixed: bool = False
     luck = Luck(seed, night, scenario.spec.clock.resolution, fixed)
     setting = Setting(scenario, luck)
     written: EventLog | None = [] if log else None
-    wait_ms, in_at, arrived_at = _check_in(setting, written)
-    gone = np.array([int(at.max(initial=0)) for at in in_at], dtype=np.int64)
+    doors = setting.doors()
+    lines = _check_in(setting, doors, written)
+    gone = np.array([int(line.in_at.max(initial=0)) for line in lines], dtype=np.int64)
 
     clock = Clock()
     evening = Evening(clock, setting, gone, written)
@@ -32,9 +32,11 @@ def play_night(scenario: Scenario, seed: int, night: int, *, fixed: bool = False
     return Night(
         Played(
             setting=setting,
-            wait_ms=wait_ms,
-            in_at=in_at,
-            arrived_at=arrived_at,
+            wait_ms=[line.wait_ms for line in lines],
+            in_at=[line.in_at for line in lines],
+            arrived_at=[door.arrives for door in doors],
+            stations=np.array([door.stations for door in doors], dtype=np.int64),
+            forms_ran_out_at=np.array([line.forms_ran_out_at for line in lines], dtype=np.int64),
             started_at=np.array(evening.started_at, dtype=np.int64),
             ready_at=np.array(evening.ready_at, dtype=np.int64),
             app_attempts=np.array(evening.app_attempts, dtype=np.int64),
@@ -52,18 +54,15 @@ def play_night(scenario: Scenario, seed: int, night: int, *, fixed: bool = False
     )
 
 
-def _check_in(setting: Setting, log: EventLog | None) -> tuple[list[Integers], list[Integers], list[Integers]]:
-    """Play the doors of every building, each on a clock of its own; waits, times of entry and arrivals by site."""
-    doors = setting.doors()
+def _check_in(setting: Setting, doors: list[Door], log: EventLog | None) -> list[Line]:
+    """Play the doors of every building, each on a clock of its own; the lines, by site."""
     by_building: dict[int, list[int]] = {}
     for site, building in enumerate(setting.roster.building.tolist()):
         by_building.setdefault(building, []).append(site)
-    wait_ms = [door.arrives for door in doors]
-    in_at = [door.arrives for door in doors]
+    lines: dict[int, Line] = {}
     for sites in by_building.values():
         clock = Clock()
         building = Building(clock, [doors[site] for site in sites], log)
         clock.run()
-        for number, site in enumerate(sites):
-            wait_ms[site], in_at[site] = building.wait_ms[number], building.in_at[number]
-    return wait_ms, in_at, [door.arrives for door in doors]
+        lines.update(zip(sites, building.lines, strict=True))
+    return [lines[site] for site in range(setting.sites)]

@@ -30,11 +30,14 @@ class Line:
     """The line of one precinct: stations, people waiting, forms."""
 
     door: Door
+    wait_ms: Integers  # by person: in lines, all of them together
+    in_at: Integers  # by person: when check-in was over
     free: int
     forms_left: int  # -1: as many as it takes
     waiting: deque[tuple[bool, Event]] = field(default_factory=deque)  # needs a form?, woken when a station is free
     without_form: deque[Event] = field(default_factory=deque)  # registrations that stepped aside
     registered: int = 0
+    forms_ran_out_at: int = -1
 
     def can_serve(self, form: bool) -> bool:
         """Whether somebody who does or does not need a form can be served now."""
@@ -42,14 +45,15 @@ class Line:
 
 
 class Building:
-    """The lines of the precincts that share a building. `wait_ms` and `in_at` are filled while the clock runs."""
+    """The lines of the precincts that share a building. Their times are filled in while the clock runs."""
 
     def __init__(self, clock: Clock, doors: list[Door], log: EventLog | None) -> None:
         self.clock = clock
         self.log = log
-        self.lines = [Line(door, door.stations, door.forms) for door in doors]
-        self.wait_ms: list[Integers] = [np.zeros(door.people, np.int64) for door in doors]
-        self.in_at: list[Integers] = [np.zeros(door.people, np.int64) for door in doors]
+        self.lines = [
+            Line(door, np.zeros(door.people, np.int64), np.zeros(door.people, np.int64), door.stations, door.forms)
+            for door in doors
+        ]
         for number, line in enumerate(self.lines):
             for person in range(line.door.people):
                 clock.process(self._attend(number, person))
@@ -69,8 +73,8 @@ class Building:
         if needs == MISSING:
             yield from self._turn(line, door, number, person, False, int(door.first_service[person]), 1)
         yield from self._turn(line, door, number, person, needs != LISTED, int(door.service[person]), 2)
-        self.in_at[number][person] = self.clock.now
-        self._tell(Rank.SERVICE_ENDS, Kind.CHECKED_IN, door, person, 3, int(self.wait_ms[number][person]))
+        line.in_at[person] = self.clock.now
+        self._tell(Rank.SERVICE_ENDS, Kind.CHECKED_IN, door, person, 3, int(line.wait_ms[person]))
 
     def _turn(self, line: Line, door: Door, number: int, person: int, form: bool, service: int, stage: int) -> Process:
         """Stand in a line, be served, and free the station."""
@@ -85,7 +89,7 @@ class Building:
             else:
                 line.waiting.append((form, woken))
             yield woken
-        self.wait_ms[number][person] += int(self.clock.now) - joined
+        self.lines[number].wait_ms[person] += int(self.clock.now) - joined
         self._tell(Rank.JOINS_LINE, Kind.SERVED, door, person, stage, line.door.site)
         yield self.clock.after(service, Rank.SERVICE_ENDS, number << _PERSON_BITS | person, stage)
         line.free += 1
@@ -115,7 +119,8 @@ class Building:
         if line.forms_left > 0:
             line.forms_left -= 1
             if line.forms_left == 0:
-                due = int(self.clock.now) + line.door.reprint
+                line.forms_ran_out_at = int(self.clock.now)
+                due = line.forms_ran_out_at + line.door.reprint
                 self._tell(Rank.JOINS_LINE, Kind.FORMS_RAN_OUT, line.door, 0, 4, line.registered)
                 self.clock.call_at(due, Rank.FORMS_ARRIVE, line.door.site, 0, lambda: self._forms_came(line))
 

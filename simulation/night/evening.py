@@ -95,6 +95,7 @@ class Evening:
             luck.table(self.setting.spec.inbox.reading),
         )
         self._by_hand = luck.table(self.setting.spec.hand_delivery.arrives)
+        self._result_lost = luck.value(self.setting.spec.hand_delivery.lost)
         self._callbacks = luck.value(self.setting.spec.headquarters.callbacks)
 
     # The room
@@ -107,7 +108,7 @@ class Evening:
         yield self.clock.at(start, Rank.ROOM, site, 0)
         self.started_at[site] = start
         self._tell(Rank.ROOM, Kind.CALLED_TO_ORDER, site, 0, int(self.setting.people[site]))
-        yield self.clock.after(room.opening + room.counts * room.count, Rank.ROOM, site, 1)
+        yield self.clock.after(room.opening + room.counts * room.one_count, Rank.ROOM, site, 1)
         self._tell(Rank.ROOM, Kind.COUNTED, site, 1, room.counted)
         yield self.clock.after(room.first, Rank.ROOM, site, 2)
         viable, somebody_realigns = self._viability(site, room)
@@ -124,7 +125,7 @@ class Evening:
         """How many groups are viable at first alignment, and whether there is anybody who must realign."""
         delegates = int(self.setting.delegates[site])
         sizes = [int(size) for size in self.setting.true_records[site][FIRST] if size > 0]
-        if delegates == 1 or room.counted == 0:
+        if delegates <= 1 or room.counted == 0:
             return len(sizes), False
         viable = sum(bool(is_viable(size, delegates, room.counted)) for size in sizes)
         return viable, viable < len(sizes)
@@ -145,17 +146,22 @@ class Evening:
             search = luck.duration(self._finds_number, Stream.FINDS_NUMBER, place)
             yield self.clock.after(search, Rank.DIALS, site, 0)
         done = yield from self._by_phone(site, place)
-        if not done:
+        if not (done or self._is_lost(place)):
             delivered = luck.duration(self._by_hand, Stream.HAND_DELIVERY, place)
             due = max(int(self.clock.now), self.setting.call_to_order + delivered)
             yield self.clock.at(due, Rank.DELIVERED, site)
             self.headquarters.receive(site, Channel.HAND, Rank.DELIVERED)
 
     def _is_reached(self, site: int, place: int) -> Process:
-        """Headquarters has nothing and asks."""
+        """Headquarters has nothing and asks; some results are never found."""
+        if self._is_lost(place):
+            return
         after = self.luck.duration(self._reached, Stream.REACHED, place)
         yield self.clock.at(max(int(self.clock.now), self.setting.call_to_order + after), Rank.DELIVERED, site)
         self.headquarters.receive(site, Channel.REACHED, Rank.DELIVERED)
+
+    def _is_lost(self, place: int) -> bool:
+        return self.luck.happens(self._result_lost, Stream.RESULT_LOST, place)
 
     # The app
 

@@ -19,7 +19,7 @@ from simulation.night.events import EventLog
 from simulation.night.order import Channel, Kind, Rank, Stream
 from simulation.night.setting import Setting
 from simulation.rules.alignment import FREE_2016, VIABLE_GROUP_SHRANK
-from simulation.rules.audit import check
+from simulation.rules.audit import MISSING_ALIGNMENT, check
 
 Process = Generator[Event, object, None]
 
@@ -105,13 +105,17 @@ class Headquarters:
             setting.luck.night,
             place,
             self._field_share[channel],
+            setting.ballot,
             self._kinds,
             self.worksheets[site],
             self.worksheets[(site + 1) % setting.sites],
             self.reported[site],
         )
         first, final, seats = self.reported[site]
-        found = int(check(first, final, seats, int(setting.delegates[site])))
+        if setting.ballot:
+            found = 0 if final.any() else MISSING_ALIGNMENT
+        else:
+            found = int(check(first, final, seats, int(setting.delegates[site])))
         if setting.regime == FREE_2016:
             found &= ~VIABLE_GROUP_SHRANK  # nobody is locked under the rules of 2016
         self.findings[site] = found
@@ -124,13 +128,13 @@ class Headquarters:
     def _review_record(self, site: int, place: int) -> Process:
         """Wait for the review desk; what was typed wrongly is put right."""
         yield self._desk.turn()
-        luck = self.setting.luck
+        setting, luck = self.setting, self.setting.luck
         yield self.clock.after(luck.duration(self._review, Stream.REVIEW, place), Rank.REVIEW_ENDS, site)
         before = self.reported[site].copy()
         self.reported[site] = self.worksheets[site]
         if self.setting.worksheets[1][site] and luck.happens(self._worse, Stream.WRONG_CORRECTION, place):
-            seats = self.reported[site][records.DELEGATES]
-            seats[int(seats.argmax())] += 1
+            counts = self.reported[site][records.FINAL if setting.ballot else records.DELEGATES]
+            counts[int(counts.argmax())] += 1
         changed = records.differs(before, self.reported[site])
         self._tell(Rank.REVIEW_ENDS, Kind.REVIEWED, site, int(changed))
         self._clear(site, place)

@@ -154,3 +154,4 @@ class Stream(IntEnum):
     CALLBACK = 94
     REVIEW = 95
     WORKSHEET = 96
+    RESULT_LOST = 97

@@ -17,7 +17,7 @@ from simulation.night import events
 from simulation.night.events import EventLog
 from simulation.night.hotline import Calling, Outcome
 from simulation.night.order import Call, Channel
-from simulation.night.records import DELEGATES, differs
+from simulation.night.records import differs
 from simulation.night.setting import Setting
 from simulation.randomness import Integers
 from simulation.scenario.values import HOUR, MINUTE
@@ -43,6 +43,8 @@ class Played:
     wait_ms: list[Integers]  # by site, then by person
     in_at: list[Integers]
     arrived_at: list[Integers]
+    stations: Integers  # at check-in
+    forms_ran_out_at: Integers  # the first time
     started_at: Integers
     ready_at: Integers
     app_attempts: Integers
@@ -79,11 +81,18 @@ class Night:
                 "county": roster.counties,
                 "precinct": roster.precincts,
                 "people": setting.people,
+                "stations": played.stations,
                 "wait_p50_ms": [_quantile(wait, 50) for wait in played.wait_ms],
                 "wait_p90_ms": [_quantile(wait, 90) for wait in played.wait_ms],
                 "wait_max_ms": [int(wait.max(initial=0)) for wait in played.wait_ms],
                 "in_line_at_call_to_order": [int((at > call_to_order).sum()) for at in played.in_at],
                 "last_in_at_ms": [int(at.max(initial=-1)) for at in played.in_at],
+                "forms_ran_out_at_ms": played.forms_ran_out_at,
+                "chair_missing": [room.chair_missing for room in setting.rooms],
+                "chair_untrained": [room.untrained for room in setting.rooms],
+                "chair_there_at_ms": [room.chair_there for room in setting.rooms],
+                "move_ms": [room.move for room in setting.rooms],
+                "counts": [room.counts for room in setting.rooms],
                 "started_at_ms": played.started_at,
                 "start_delay_ms": np.where(played.started_at < 0, -1, played.started_at - call_to_order),
                 "ready_at_ms": played.ready_at,
@@ -288,14 +297,14 @@ class Night:
 
     @cached_property
     def _sde_off(self) -> Integers:
-        """State delegate equivalents that a held record gives to the wrong group, in 1e-9."""
-        off = np.abs(self.played.reported[:, DELEGATES] - self.setting.true_records[:, DELEGATES]).sum(axis=1)
-        return np.asarray(np.where(self.played.received_at >= 0, off * self.setting.sde_nano, 0), dtype=np.int64)
+        """What a held record gives to the wrong group, in 1e-9 of a state delegate equivalent (or of a vote)."""
+        off = np.abs(self.setting.worth(self.played.reported) - self.setting.worth(self.setting.true_records))
+        return np.asarray(np.where(self.played.received_at >= 0, off.sum(axis=1), 0), dtype=np.int64)
 
-    def _sde(self, record: Integers, held: Any = None) -> Integers:
-        """State delegate equivalents of each group over all (held) sites, in 1e-9."""
-        worth = self.setting.sde_nano if held is None else np.where(held, self.setting.sde_nano, 0)
-        return np.asarray((record[:, DELEGATES] * worth[:, None]).sum(axis=0), dtype=np.int64)
+    def _sde(self, record: Integers, held: Any = True) -> Integers:
+        """State delegate equivalents (or votes) of each group over all (held) sites, in 1e-9."""
+        worth = np.where(np.asarray(held).reshape(-1, 1), self.setting.worth(record), 0)
+        return np.asarray(worth.sum(axis=0), dtype=np.int64)
 
 
 def _quantile(values: Integers, percent: int) -> int:

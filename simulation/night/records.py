@@ -65,18 +65,18 @@ def first_alignment(
 
 
 @kernel
-def _weighted(sizes: Integers, allowed: Integers, random_bits: int) -> int:
-    """A group among the allowed ones, by size; -1 where there is none."""
+def _second_choice(weights: Integers, allowed: Integers, random_bits: int) -> int:
+    """A group among the allowed ones, by weight; -1 where there is none."""
     total = 0
-    for group in range(len(sizes)):
+    for group in range(len(weights)):
         if allowed[group]:
-            total += sizes[group]
+            total += weights[group]
     if total == 0:
         return -1
     at = random_bits * total >> 32
-    for group in range(len(sizes)):
+    for group in range(len(weights)):
         if allowed[group]:
-            at -= sizes[group]
+            at -= weights[group]
             if at < 0:
                 return group
     return -1
@@ -94,13 +94,14 @@ def realign(
     leave: int,
     stuck: int,
     drift: int,
+    second: Integers,
     first: Integers,
     final: Integers,
 ) -> None:
     """Fill final[groups]: members of groups below the threshold leave, stay stuck, rescue one group, or join others.
 
     `free` (2016): members of viable groups may move as well, and realignment repeats. Otherwise (2020) viable groups
-    are locked and there is one realignment. Shares in 2**-32.
+    are locked and there is one realignment. Shares in 2**-32; `second` are weights of second choices (`normalized`).
     """
     groups = len(first)
     final[:] = first
@@ -110,7 +111,7 @@ def realign(
     staying = np.zeros(groups, np.int64)  # people stuck with a group for good
     for turn in range(_MOST_ROUNDS if free else 1):
         if free:
-            _drift(seed, night, place, turn, drift, delegates, attendance, final)
+            _drift(seed, night, place, turn, drift, second, delegates, attendance, final)
         viable = np.zeros(groups, np.int64)
         most = -1
         for group in range(groups):
@@ -156,11 +157,10 @@ def realign(
                 final[least] -= moved
                 final[most] += moved
                 needed -= moved
-        sizes = final.copy()
         person = 0
         for group in range(groups):
             for _ in range(willing[group]):
-                joins = _weighted(sizes, viable, bits(seed, night, place, person, _JOINS, turn))
+                joins = _second_choice(second, viable, bits(seed, night, place, person, _JOINS, turn))
                 person += 1
                 if joins >= 0:
                     final[group] -= 1
@@ -169,7 +169,15 @@ def realign(
 
 @kernel
 def _drift(
-    seed: int, night: int, place: int, turn: int, drift: int, delegates: int, attendance: int, final: Integers
+    seed: int,
+    night: int,
+    place: int,
+    turn: int,
+    drift: int,
+    second: Integers,
+    delegates: int,
+    attendance: int,
+    final: Integers,
 ) -> None:
     """Members of viable groups who change to another viable one."""
     viable = np.zeros(len(final), np.int64)
@@ -182,7 +190,7 @@ def _drift(
             continue
         for _ in range(sizes[group]):
             if chance(drift, bits(seed, night, place, person, _DRIFTS, 2 * turn)):
-                joins = _weighted(sizes, viable, bits(seed, night, place, person, _DRIFTS, 2 * turn + 1))
+                joins = _second_choice(second, viable, bits(seed, night, place, person, _DRIFTS, 2 * turn + 1))
                 final[group] -= 1
                 final[joins] += 1
             person += 1
@@ -202,23 +210,32 @@ def elect(seed: int, night: int, place: int, delegates: int, attendance: int, fi
 
 @kernel
 def write_worksheet(
-    seed: int, night: int, place: int, delegates: int, error_share: int, record: Integers, worksheet: Integers
+    seed: int,
+    night: int,
+    place: int,
+    delegates: int,
+    ballot: bool,
+    error_share: int,
+    record: Integers,
+    worksheet: Integers,
 ) -> bool:
     """Copy the room's record to the worksheet, with the chair's arithmetic. True where it is wrong.
 
     A third of the errors give one group's delegate to another, a third award one delegate too many, and a third add up
-    the final alignment of a group wrongly.
+    the final alignment of a group wrongly. After a secret `ballot` all errors are of the last kind; a precinct of one
+    delegate has no arithmetic to get wrong.
     """
     worksheet[:] = record
-    if delegates < 2 or not chance(error_share, bits(seed, night, place, 0, _ARITHMETIC, 0)):
+    if (delegates < 2 and not ballot) or not chance(error_share, bits(seed, night, place, 0, _ARITHMETIC, 0)):
+        return False
+    counted = worksheet[FINAL] if ballot else worksheet[DELEGATES]
+    largest = 0
+    for group in range(len(counted)):
+        if counted[group] > counted[largest]:
+            largest = group
+    if counted[largest] == 0:
         return False
     seats = worksheet[DELEGATES]
-    largest = 0
-    for group in range(len(seats)):
-        if seats[group] > seats[largest]:
-            largest = group
-    if seats[largest] == 0:
-        return False
     other = between(0, len(seats) - 2, bits(seed, night, place, 0, _ARITHMETIC_GROUP, 0))
     for group in range(len(seats)):  # a group with people, after the one drawn
         candidate = (largest + 1 + other + group) % len(seats)
@@ -227,7 +244,7 @@ def write_worksheet(
             break
     else:
         other = largest
-    kind = between(0, 2, bits(seed, night, place, 0, _ARITHMETIC_KIND, 0))
+    kind = 2 if ballot else between(0, 2, bits(seed, night, place, 0, _ARITHMETIC_KIND, 0))
     if kind == 0 and other != largest:
         seats[largest] -= 1
         seats[other] += 1
@@ -247,6 +264,7 @@ def key(
     night: int,
     place: int,
     field_share: int,
+    ballot: bool,
     weights: Integers,
     worksheet: Integers,
     other: Integers,
@@ -255,13 +273,14 @@ def key(
     """Type a worksheet into headquarters' system: copy it to `keyed`, with errors. Returns how many changed a number.
 
     Each field is wrong with probability field_share / 2**32; what goes wrong is drawn by `weights` (int64[5]).
-    `other` is the worksheet of another precinct, for the case that its numbers are taken.
+    After a secret `ballot` the votes (the final row) are all there is to type. `other` is the worksheet of another
+    precinct, for the case that its numbers are taken.
     """
     keyed[:] = worksheet
     groups = worksheet.shape[1]
     total = weights.sum()
     errors = 0
-    for entry in range(3 * groups):
+    for entry in range(groups if ballot else 0, (2 if ballot else 3) * groups):
         if not chance(field_share, bits(seed, night, place, entry, _KEYING, 0)):
             continue
         before = keyed.copy()

@@ -59,7 +59,7 @@ class Room(NamedTuple):
     move: int  # the room was too small
     opening: int
     counts: int
-    count: int  # the duration of one count
+    one_count: int  # its duration
     counted: int  # people counted: the N of the threshold
     first: int
     realignment: int

@@ -17,7 +17,8 @@ from simulation.night.order import Stream
 from simulation.night.rooms import Room
 from simulation.randomness import Integers, place_id
 from simulation.roster import Roster
-from simulation.rules.alignment import FREE_2016
+from simulation.rules.alignment import FREE_2016, LOCKED_2020
+from simulation.rules.sde import NANO, satellite_delegates
 from simulation.scenario import Scenario, Spec
 
 MOST_PEOPLE = 1_000_000  # in one precinct
@@ -75,9 +76,9 @@ class Setting:
 
     @cached_property
     def delegates(self) -> Integers:
-        """What each site elects; a satellite by tonight's attendance."""
-        from simulation.rules.sde import satellite_delegates
-
+        """What each site elects; a satellite by tonight's attendance; nobody where a ballot is all there is."""
+        if self.ballot:
+            return np.zeros(self.sites, np.int64)
         delegates = self.roster.delegates.copy()
         for site in np.flatnonzero(self.roster.satellite):
             delegates[site] = satellite_delegates(int(self.people[site]))
@@ -199,6 +200,7 @@ class Setting:
         rescue, leave, stuck, drift = (luck.value(a) for a in (spec.rescue, spec.leave, spec.stuck, spec.drift))
         local = luck.table(self.spec.preference.local_spread)
         statewide = records.normalized(self._statewide_weights())
+        second = records.normalized(self._second_choices())
         found = np.zeros((self.sites, 3, len(self.groups)), np.int64)
         for site, place in enumerate(roster.places.tolist()):
             weights = statewide
@@ -208,8 +210,11 @@ class Setting:
             delegates, counted = int(self.delegates[site]), self.rooms[site].counted
             address = (luck.seed, luck.night, place)
             records.first_alignment(*address, int(self.people[site]), weights, local, first)
+            if self.ballot:
+                final[:] = first
+                continue
             free = self.regime == FREE_2016
-            records.realign(*address, delegates, counted, free, rescue, leave, stuck, drift, first, final)
+            records.realign(*address, delegates, counted, free, rescue, leave, stuck, drift, second, first, final)
             records.elect(*address, delegates, counted, final, seats)
         return found
 
@@ -219,10 +224,28 @@ class Setting:
             return sums if sums.any() else np.ones_like(sums)  # columns that nobody filled in: all alike
         return np.array(list(self.spec.preference.candidates.values()), dtype=np.int64)
 
+    def _second_choices(self) -> Integers:
+        """Statewide weights of second choices; whom the scenario does not name has the least weight."""
+        preference = self.spec.preference
+        named = preference.second or {}
+        if not any(candidate in named for candidate in self.groups):
+            named = preference.candidates
+        return np.array([named.get(candidate, 1) for candidate in self.groups], dtype=np.int64)
+
+    @property
+    def ballot(self) -> bool:
+        """Whether people vote on paper: no groups, no delegates."""
+        return self.spec.alignment.rules == "straw-poll"
+
+    def worth(self, records_of_sites: Integers) -> Integers:
+        """What records (int64[sites, 3, groups]) count for: int64[sites, groups], SDE in 1e-9, or votes in 1e-9."""
+        if self.ballot:
+            return records_of_sites[:, records.FINAL] * NANO
+        return records_of_sites[:, records.DELEGATES] * self.sde_nano[:, None]
+
     @property
     def regime(self) -> int:
-        from simulation.rules.alignment import LOCKED_2020
-
+        """The realignment rules, as a code of `rules.alignment`."""
         return FREE_2016 if self.spec.alignment.rules == "2016" else LOCKED_2020
 
     @cached_property
@@ -235,6 +258,13 @@ class Setting:
         for site, place in enumerate(self.roster.places.tolist()):
             errs = slowed(share, factor) if self.rooms[site].untrained else share
             wrong[site] = records.write_worksheet(
-                luck.seed, luck.night, place, int(self.delegates[site]), errs, self.true_records[site], written[site]
+                luck.seed,
+                luck.night,
+                place,
+                int(self.delegates[site]),
+                self.ballot,
+                errs,
+                self.true_records[site],
+                written[site],
             )
         return written, wrong

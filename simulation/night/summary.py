@@ -73,8 +73,8 @@ def summarize(scenario: Scenario, seed: int, rows: Sequence[Row]) -> dict[str, A
                 name: value / sites for name, value in bands([row["channels"][Channel.APP] for row in rows]).items()
             },
         },
-        "channels": {
-            channel.name.lower(): bands([row["channels"][channel] for row in rows])["p50"] / sites
+        "channels": {  # averages over nights, so that they add up
+            channel.name.lower(): sum(row["channels"][channel] for row in rows) / (sites * len(rows))
             for channel in Channel
         },
         "errors": {

@@ -1,6 +1,6 @@
 """What a report is made from: the nights of one run and their quantiles over nights.
 
-Knows nothing of words, pictures or HTML.
+Knows nothing of pictures or HTML.
 """
 
 from __future__ import annotations
@@ -46,6 +46,16 @@ class Forecast:
     @property
     def nights(self) -> int:
         return len(self.rows)
+
+    @property
+    def several(self) -> bool:
+        """Whether there are ranges at all."""
+        return self.nights > 1
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the range over nights is more than the lowest and the highest night."""
+        return self.nights >= ENOUGH_NIGHTS
 
     @property
     def sites(self) -> int:

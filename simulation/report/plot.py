@@ -7,8 +7,9 @@ replaced by its CSS variable, so that dark mode and print change pictures and te
 from __future__ import annotations
 
 import io
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -22,12 +23,12 @@ from matplotlib.figure import Figure
 from simulation.report.forecast import Band
 from simulation.scenario.values import HOUR, format_clock
 
+Mark = Literal["line", "solid", "inner", "outer", "dashed", "point"]  # in the key to a figure; see page.html
 Paint = Callable[["Sheet"], None]
-Key = tuple[tuple[Literal["line", "inner", "outer", "dashed", "area", "point"], str], ...]
+Key = tuple[tuple[Mark, str], ...]
 
 FONT = 13  # units of the picture: CSS pixels where it is shown at its own width
-WIDE, NARROW = 760, 360
-FAN_KEY: Key = (("line", "usual night (median)"), ("inner", "half of the nights"), ("outer", "nine nights in ten"))
+WIDE, NARROW = 680, 360
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,18 @@ class Sheet:
 
     def axes(self, *, left: int, right: int, top: int, bottom: int) -> Axes:
         """Axes between margins `left` and `right` and between `top` and `bottom`, both from the sheet's top."""
-        place = (left / self.width, 1 - bottom / self.height, 1 - (left + right) / self.width, (bottom - top) / self.height)
+        place = (
+            left / self.width,
+            1 - bottom / self.height,
+            1 - (left + right) / self.width,
+            (bottom - top) / self.height,
+        )
         axes = self.figure.add_axes(place)
         axes.set_facecolor("none")
         for side in ("left", "top", "right"):
             axes.spines[side].set_visible(False)
         axes.tick_params(axis="y", length=0, pad=6)
-        axes.tick_params(axis="x", length=4, pad=4)
+        axes.tick_params(axis="x", length=4, pad=6)
         axes.grid(axis="y")
         axes.set_axisbelow(True)
         return axes
@@ -71,10 +77,29 @@ class Sheet:
         height = self.height * axes.get_position().height
         axes.text(-left / place, 1 + 11 / height, text, transform=axes.transAxes, color=color("muted"), va="bottom")
 
+    def label(
+        self,
+        axes: Axes,
+        at: float,
+        value: float,
+        text: str,
+        name: str,
+        *,
+        above: bool,
+        to_the_left: bool = False,
+        offset: int = 0,
+    ) -> None:
+        """A direct label in the color `name`: above or below a point, ending there or beginning there (+ `offset`)."""
+        axes.annotate(
+            text, (at, value), xytext=(-offset if to_the_left else offset, 5 if above else -5),
+            textcoords="offset points", ha="right" if to_the_left else "left", va="bottom" if above else "top",
+            color=color(name), weight="bold", zorder=6, annotation_clip=False,
+        )  # fmt: skip
+
     def clock_axis(self, axes: Axes, start: int, end: int, *, labels: bool = True) -> None:
         """Clock times in ms below, every hour; on a narrow sheet as many as fit."""
         hours = range(-(-start // HOUR), end // HOUR + 1)
-        room = (4 if self.narrow else 12) + 1
+        room = 5 if self.narrow else 13
         step = next(step for step in (1, 2, 3, 4, 6, 12, 24, 10**6) if len(hours[::step]) <= room)
         ticks = [hour * HOUR for hour in hours[::step]]
         axes.set_xlim(start, end)
@@ -104,11 +129,10 @@ def colors() -> dict[str, str]:
     return found
 
 
-def draw(
-    name: str, title: str, description: str, paint: Paint, *, heights: tuple[int, int], key: Key = ()
-) -> Picture:
+def draw(name: str, title: str, description: str, paint: Paint, *, heights: tuple[int, int], key: Key = ()) -> Picture:
     """Paint the wide and the narrow version. `name` starts the ids inside them; `description` is what a picture says
-    to those who do not see it; heights are in units of the picture, wide and narrow."""
+    to those who do not see it; heights are in units of the picture, wide and narrow.
+    """
     wide, narrow = (
         _inline(_painted(paint, width, height), f"{name}-{kind}", kind, title, description)
         for kind, width, height in (("wide", WIDE, heights[0]), ("narrow", NARROW, heights[1]))
@@ -116,26 +140,42 @@ def draw(
     return Picture(wide, narrow, key)
 
 
-def fan(axes: Axes, at: Sequence[int], bands: Sequence[Band], scale: float) -> None:
-    """Nine nights in ten, half of the nights, and the median; values times `scale`."""
-    low, quarter, middle, three_quarters, high = ([value * scale for value in column] for column in zip(*bands, strict=True))
+def fan(axes: Axes, at: Sequence[int], bands: Sequence[Band], factor: float) -> None:
+    """Nine nights in ten, half of the nights, and the median; values times `factor`."""
+    low, quarter, middle, three_quarters, high = (
+        [value * factor for value in column] for column in zip(*bands, strict=True)
+    )
     axes.fill_between(at, low, high, color=color("fan-outer"), linewidth=0)
     axes.fill_between(at, quarter, three_quarters, color=color("fan-inner"), linewidth=0)
     for edge in (low, high):
-        axes.plot(at, edge, color=color("forecast"), linewidth=0.5)
-    axes.plot(at, middle, color=color("forecast"), linewidth=2.4, solid_capstyle="round")
-
-
-def points(axes: Axes, at: Sequence[float], values: Sequence[float], label: str, *, below: bool = True) -> None:
-    """What really happened, as marked points; the first one says so."""
+        axes.plot(at, edge, color=color("forecast"), linewidth=0.5, clip_on=False)
+    alone = "o" if len(at) == 1 else ""  # a line through one point would not be seen
     axes.plot(
-        at, values, linestyle="none", marker="D", markersize=7.5, color=color("history"),
-        markeredgecolor=color("paper"), markeredgewidth=1.5, zorder=5, clip_on=False,
+        at, middle, color=color("forecast"), linewidth=2.4, solid_capstyle="round", marker=alone, markersize=4,
+        clip_on=False,
     )  # fmt: skip
-    offset, anchor = ((9, -5), "top") if below else ((-9, 5), "bottom")
-    axes.annotate(
-        label, (at[0], values[0]), xytext=offset, textcoords="offset points", color=color("history"), weight="bold",
-        ha="left" if below else "right", va=anchor, zorder=6,
+
+
+def scale(axes: Axes, highest: float, parts: int = 5) -> int:
+    """Let the vertical axis run from 0 to `highest` or little more, with round whole numbers; returns its end."""
+    steps: Iterator[int] = (leading * 10**power for power in range(18) for leading in (1, 2, 5))
+    step = next(step for step in steps if step * parts >= highest)
+    top = max(1, math.ceil(highest / step)) * step
+    axes.set_ylim(0, top)
+    axes.set_yticks(range(0, top + 1, step), [f"{value:,}" for value in range(0, top + 1, step)])
+    return top
+
+
+def width(text: str) -> float:
+    """At least the width of a bold label; the page's own fonts are narrower than this one."""
+    return 0.66 * FONT * len(text)
+
+
+def points(axes: Axes, at: Sequence[float], values: Sequence[float]) -> None:
+    """What really happened."""
+    axes.plot(
+        at, values, linestyle="none", marker="D", markersize=8, color=color("history"), markeredgecolor=color("paper"),
+        markeredgewidth=1.5, zorder=5, clip_on=False,
     )  # fmt: skip
 
 
@@ -177,7 +217,7 @@ def _inline(svg: str, name: str, kind: str, title: str, description: str) -> str
     body = svg[opening.end() :].replace("xlink:href", "href")
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
-    body = re.sub(r"font-family: [^;\"]+;? ?|font: [^;\"]*'DejaVu Sans'[^;\"]*;? ?", "", body)
+    body = re.sub(r"font-family: [^;\"]+;? ?", "", body)
     body = re.sub(r" (d|x|y|transform)=\"[^\"]*\"", _shortened, body)
     body = re.sub(r" transform=\"rotate\(-?0 [^\"]*\"", "", body)
     used = set(re.findall(r"#([A-Za-z]\w*)\"|url\(#(\w+)\)", body))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simulation.night.outcome import SHARES_HELD, STEP
 from simulation.report import plot
-from simulation.report.chapter import Cell, Chapter, Panel, Table
-from simulation.report.forecast import ENOUGH_NIGHTS, Band, Forecast
+from simulation.report.chapter import Cell, Chapter, Panel, Table, fan_key, range_name, usual_name, with_range
+from simulation.report.forecast import Band, Forecast
 from simulation.report.plot import Sheet, color
 from simulation.report.words import (
+    DASH,
+    THIN,
     capitalized,
     clock,
     clock_range,
@@ -22,10 +24,11 @@ from simulation.report.words import (
     plural,
     spelled,
 )
-from simulation.scenario.values import FULL_SHARE, HOUR, MINUTE
+from simulation.scenario.values import FULL_SHARE, MINUTE
 
-ASKED_AT = 14  # on the grid: 22:30 where the call to order is at 19:00, the time by which people go to bed
-VISIBLY = 100  # held and released differ where the medians lie more than a hundredth of the sites apart
+ASKED_AT = 14  # on the grid: 22:30 where the call to order is at 19:00, the hour of the late news
+VISIBLY = 20  # held and released differ where the medians lie more than a twentieth of the sites apart
+HELD = "held by headquarters"
 
 
 def chapter(forecast: Forecast) -> Chapter:
@@ -38,116 +41,100 @@ def chapter(forecast: Forecast) -> Chapter:
 
 def finding(forecast: Forecast) -> str:
     """The sentence above the curve."""
-    held = forecast.curve("reported")
-    at = min(ASKED_AT, len(held) - 1)
-    now = held[at]
-    when = clock(forecast.evening(len(held))[at])
+    held, sites = forecast.curve("reported"), forecast.sites
+    evening = forecast.evening(len(held))
     if held[-1].p95 == 0:
-        return f"No result reaches headquarters by {clock(forecast.evening(len(held))[-1])}"
+        return f"No result reaches headquarters by {clock(evening[-1])}"
+    at = min(ASKED_AT, len(held) - 1)
+    now, when = held[at], clock(evening[at])
+    if now.p05 == sites:
+        return f"By {when} headquarters holds every result"
+    range_ = with_range(forecast, percent_range(now.p05 / sites, now.p95 / sites))
+    share = "no result" if now.p95 == 0 else f"{percent(now.p50 / sites)} of the results{range_}"
     nine_in_ten = forecast.band_of_time("held_p90_at_ms")[2]
-    if now.p95 == 0:
-        first = f"By {when} headquarters holds no result"
-    elif now.p50 == forecast.sites:
-        first = f"By {when} headquarters holds every result"
-    else:
-        range_ = in_parentheses(forecast, percent_range(now.p05 / forecast.sites, now.p95 / forecast.sites))
-        first = f"By {when} headquarters holds {percent(now.p50 / forecast.sites)} of the results{range_}"
-    if now.p50 == forecast.sites:
-        return first
     if nine_in_ten is None:
-        return f"{first}; nine in ten are never reached within the days that the simulation looks at"
-    if nine_in_ten <= forecast.evening(len(held))[at]:
-        return f"{first}; nine in ten were in by {clock(nine_in_ten)}"
-    return f"{first}; nine in ten are in by {clock(nine_in_ten)}"
-
-
-def in_parentheses(forecast: Forecast, range_: str) -> str:
-    """The range behind a number, where there are nights to have one."""
-    return f" ({range_})" if forecast.nights > 1 else ""
+        return f"By {when} headquarters holds {share}; nine in ten never come in"
+    verb = "were" if nine_in_ten <= evening[at] else "are"
+    return f"By {when} headquarters holds {share}; nine in ten {verb} in by {clock(nine_in_ten)}"
 
 
 def _evening(forecast: Forecast) -> Panel:
-    held, released = forecast.curve("reported"), forecast.curve("released")
+    held, public = forecast.curve("reported"), forecast.curve("released")
     at = forecast.evening(len(held))
-    shows_released = any(VISIBLY * abs(h.p50 - r.p50) > forecast.sites for h, r in zip(held, released, strict=True))
-    key = (("line", "held by headquarters: the usual night (median)"), *plot.FAN_KEY[1:]) if forecast.nights > 1 else ()
-    if shows_released:
-        key = (*key, ("dashed", "released to the public: the usual night"))
+    apart = max(h.p50 - r.p50 for h, r in zip(held, public, strict=True))
+    released = public if VISIBLY * apart > forecast.sites else None
+    key = fan_key(forecast, HELD)
+    if released:
+        key = (*key, ("dashed", f"released to the public, {usual_name(forecast)}"))
     if forecast.scenario.spec.history.reported:
         key = (*key, ("point", "what really happened"))
     sentence = finding(forecast)
     description = (
-        f"Line chart of the share of {number(forecast.sites)} precincts whose result headquarters holds, from "
-        f"{clock(at[0])} to {clock(at[-1])}. "
-        + " ".join(
-            f"{clock(at[k])}: {percent(held[k].p50 / forecast.sites)}." for k in range(4, len(held), 8)
-        )
-        + " The table of half hours below has every number."
+        f"Line chart of the share of {number(forecast.sites)} precincts whose result headquarters holds, "
+        f"{usual_name(forecast)}, from {clock(at[0])} to {clock(at[-1])}. "
+        + "; ".join(f"{clock(at[k])}: {percent(held[k].p50 / forecast.sites)}" for k in range(4, len(held), 8))
+        + ". The table of half hours has more."
     )
 
     def paint(sheet: Sheet) -> None:
-        _paint_evening(sheet, forecast, held, released if shows_released else None, at)
+        _paint_evening(sheet, forecast, held, released, at)
 
     text = []
-    if shows_released:
+    if released:
         text.append(_about_the_public(forecast, released))
-    last = held[-1]
-    if last.p50 < forecast.sites:
-        missing = forecast.sites - last.p50
-        text.append(f"At {clock(at[-1])} {plural(missing, 'result')} of {number(forecast.sites)} are still missing.")
-    return Panel(
-        "results-evening",
-        sentence,
-        text,
-        plot.draw("results-evening", sentence, description, paint, heights=(440, 360), key=key),
-        _when_in(forecast),
-        [_half_hours(forecast, held, released if shows_released else None, at)],
-    )
+    missing = forecast.sites - held[-1].p50
+    if missing:
+        are = "is" if missing == 1 else "are"
+        text.append(f"At {clock(at[-1])} {plural(missing, 'result')} of {number(forecast.sites)} {are} still missing.")
+    picture = plot.draw("results-evening", sentence, description, paint, heights=(400, 350), key=key)
+    more = [_half_hours(forecast, held, released, at)]
+    return Panel("results-evening", sentence, text, picture, _when_in(forecast), more)
 
 
 def _paint_evening(
     sheet: Sheet, forecast: Forecast, held: Sequence[Band], released: Sequence[Band] | None, at: Sequence[int]
 ) -> None:
     scale = 100 / forecast.sites
-    axes = sheet.axes(left=44, right=14 if sheet.narrow else 24, top=30, bottom=sheet.height - 46)
+    axes = sheet.axes(left=52, right=22, top=30, bottom=sheet.height - 46)
     sheet.clock_axis(axes, at[0], at[-1])
     axes.set_ylim(0, 100)
     axes.set_yticks([0, 25, 50, 75, 100], ["0 %", "25 %", "50 %", "75 %", "100 %"])
     sheet.heading(axes, f"Share of all {number(forecast.sites)} precincts")
     plot.fan(axes, at, held, scale)
-    end = held[-1]
-    if end.p95 * scale < 88:
-        axes.text(at[-1], end.p95 * scale + 2.5, "held by headquarters", ha="right", va="bottom", color=color("forecast"), weight="bold")
+    if held[-1].p95 * scale < 88:
+        sheet.label(axes, at[-1], held[-1].p95 * scale, HELD, "forecast", above=True, to_the_left=True)
     else:
-        start = held[len(held) // 2].p05 * scale
-        axes.text(at[-1], min(start, 88) - 4, "held by headquarters", ha="right", va="top", color=color("forecast"), weight="bold")
+        starts = at[-1] - (at[-1] - at[0]) * plot.width(HELD) / (sheet.width - 74)
+        below = next(band.p05 for when, band in zip(at, held, strict=True) if when >= starts)
+        sheet.label(axes, at[-1], below * scale, HELD, "forecast", above=False, to_the_left=True)
     if released:
-        axes.plot(at, [band.p50 * scale for band in released], color=color("second"), linewidth=2, dashes=(4, 2), clip_on=False)
-        apart = max(range(len(held)), key=lambda k: held[k].p50 - released[k].p50)
-        low = released[apart].p50 * scale < 12
-        right = at[apart] > (at[0] + at[-1]) / 2
-        axes.text(
-            at[apart], released[apart].p50 * scale + (2.5 if low else -4), _label_of_released(forecast, released),
-            ha="right" if right else "left", va="bottom" if low else "top", color=color("second"), weight="bold",
-        )  # fmt: skip
+        line = [band.p50 * scale for band in released]
+        axes.plot(at, line, color=color("second"), linewidth=2, dashes=(4, 2), clip_on=False)
+        if line[-1] < 12:
+            until = forecast.scenario.spec.headquarters.release.until
+            nothing = (
+                f"released: nothing before {clock(until)}" if until and line[-1] == 0 else "released to the public"
+            )
+            text = "released to the public" if sheet.narrow else nothing
+            sheet.label(axes, at[-1], line[-1], text, "second", above=True, to_the_left=True)
+        else:
+            widest = max(range(len(held)), key=lambda k: held[k].p50 - released[k].p50)
+            late = at[widest] > (at[0] + at[-1]) / 2
+            sheet.label(axes, at[widest], line[widest], "released", "second", above=line[widest] < 12, to_the_left=late)
     seen = [point for point in forecast.scenario.spec.history.reported if at[0] <= point.at <= at[-1]]
     if seen:
-        plot.points(axes, [p.at for p in seen], [p.share * 100 / FULL_SHARE for p in seen], "what happened")
-
-
-def _label_of_released(forecast: Forecast, released: Sequence[Band]) -> str:
-    until = forecast.scenario.spec.headquarters.release.until
-    if released[-1].p50 == 0 and until is not None:
-        return f"released: nothing before {clock(until)}"
-    return "released to the public"
+        plot.points(axes, [point.at for point in seen], [point.share * 100 / FULL_SHARE for point in seen])
+        sheet.label(
+            axes, seen[0].at, seen[0].share * 100 / FULL_SHARE, "what happened", "history", above=False, offset=9
+        )
 
 
 def _about_the_public(forecast: Forecast, released: Sequence[Band]) -> str:
     at = forecast.evening(len(released))
-    release = forecast.scenario.spec.headquarters.release
+    until = forecast.scenario.spec.headquarters.release.until
     if released[-1].p95 == 0:
-        until = f" The scenario holds every result back until {clock(release.until)}." if release.until else ""
-        return f"The public sees nothing all night.{until}"
+        why = f": every result is held back until {clock(until)}" if until else ""
+        return f"The public sees nothing all night{why}."
     return f"The public sees less: {percent(released[-1].p50 / forecast.sites)} by {clock(at[-1])}."
 
 
@@ -156,107 +143,93 @@ def _when_in(forecast: Forecast) -> Table:
     for share in SHARES_HELD:
         low, _, usual, _, high = forecast.band_of_time(f"held_p{share}_at_ms")
         name = "all" if share == 100 else percent(share / 100)
-        rows.append([name, clock(usual), *([clock_range(low, high)] if forecast.nights > 1 else [])])
-    head = ["Results in", "usual night", range_head(forecast)]
-    return Table(
-        "when-in", "When the results are in", head[: len(rows[0])], rows, usual=1
-    )
+        rows.append([name, clock(usual, brief=True), clock_range(low, high, brief=True)])
+    head = ["Results", usual_name(forecast), range_name(forecast)]
+    return Table("when-in", "When the results are in", head, rows, usual=1, ranges=(2,)).of(forecast)
 
 
-def range_head(forecast: Forecast) -> str:
-    """What a range is called above a column."""
-    return "9 nights in 10" if forecast.nights >= ENOUGH_NIGHTS else "lowest to highest"
-
-
-def _half_hours(
-    forecast: Forecast, held: Sequence[Band], released: Sequence[Band] | None, at: Sequence[int]
-) -> Table:
-    def share(count: int) -> str:
-        return percent(count / forecast.sites)
-
-    several = forecast.nights > 1
-    head = ["Clock", "held, usual night"]
-    head += ["half of the nights", range_head(forecast)] if several else []
-    head += ["released, usual night"] if released else []
+def _half_hours(forecast: Forecast, held: Sequence[Band], released: Sequence[Band] | None, at: Sequence[int]) -> Table:
+    sites = forecast.sites
+    head = ["Clock", f"held, {usual_name(forecast)}", "half of the nights", range_name(forecast)]
+    head += [f"released, {usual_name(forecast)}"] if released else []
     rows = []
     for k in range(0, len(held), 30 * MINUTE // STEP):
-        row = [clock(at[k]), share(held[k].p50)]
-        if several:
-            row.append(percent_range(held[k].p25 / forecast.sites, held[k].p75 / forecast.sites))
-            row.append(percent_range(held[k].p05 / forecast.sites, held[k].p95 / forecast.sites))
-        if released:
-            row.append(share(released[k].p50))
-        rows.append(row)
-    caption = f"Share of all {number(forecast.sites)} precincts by half hour"
-    return Table("results-half-hours", caption, head, rows, usual=1)
+        low, quarter, usual, three_quarters, high = (count / sites for count in held[k])
+        row = [
+            clock(at[k], brief=True),
+            percent(usual),
+            percent_range(quarter, three_quarters),
+            percent_range(low, high),
+        ]
+        rows.append(row + ([percent(released[k].p50 / sites)] if released else []))
+    caption = f"Share of all {number(sites)} precincts by half hour"
+    return Table("results-half-hours", caption, head, rows, usual=1, ranges=(2, 3)).of(forecast)
 
 
 # Beside what really happened
 
 
 def _against_history(forecast: Forecast) -> Panel:
-    rows, inside = _history_rows(forecast)
-    sentence = history_finding(inside, len(rows))
+    verdicts = forecast.summary["history"]
+    inside = sum(verdict["inside"] for verdict in verdicts)
+    sentence = history_finding(forecast, inside, len(verdicts))
+    head = ["", "really", usual_name(forecast), range_name(forecast), "in the range?"]
+    rows = _history_rows(forecast, iter(verdicts))
+    caption = "What was published of the real night, and the simulated nights"
+    table = Table("history", caption, head, rows, text_columns=(0, 4), usual=2, ranges=(3, 4)).of(forecast)
     note = ""
-    if forecast.nights < ENOUGH_NIGHTS:
-        note = (
-            f"With {plural(forecast.nights, 'night')} the range is only that of the nights played; "
-            f"a forecast needs {ENOUGH_NIGHTS} or more before a figure outside it says anything."
-        )
-    head = ["What", "at", "really", "usual night", range_head(forecast), "verdict"]
-    table = Table("history", "Published figures of the real night", head, rows, text_columns=(0, 5), usual=3)
+    if not forecast.is_large:
+        note = f"The range of {plural(forecast.nights, 'night')} is too narrow to judge by; play 200."
     return Panel("results-history", sentence, table=table, note=note)
 
 
-def history_finding(inside: int, figures: int) -> str:
+def history_finding(forecast: Forecast, inside: int, figures: int) -> str:
     """How many of the published figures lie inside the range."""
-    figure = plural(figures, "published figure")
+    published = f"{spelled(figures)} published {'figure' if figures == 1 else 'figures'} of the real night"
+    if not forecast.several:
+        return f"One simulated night beside {published}"
+    range_ = "the range" if forecast.is_large else f"the range of the {spelled(forecast.nights)} nights"
     if inside == figures:
-        what = "The one published figure" if figures == 1 else f"All {figure}"
-        return f"{what} of the real night {'lies' if figures == 1 else 'lie'} inside the forecast"
-    if inside == 0:
-        return f"None of the {figure} of the real night lies inside the forecast" if figures > 1 else (
-            "The one published figure of the real night lies outside the forecast"
-        )
+        return f"{'The' if figures == 1 else 'All'} {published} {'lies' if figures == 1 else 'lie'} inside {range_}"
     outside = figures - inside
-    return f"{capitalized(spelled(outside))} of the {figure} of the real night {'lies' if outside == 1 else 'lie'} outside the forecast"
+    lie = "lies" if outside == 1 else "lie"
+    if figures == 1:
+        return f"The {published} lies outside {range_}"
+    if inside == 0:
+        return f"None of the {published} lies inside {range_}"
+    return f"{capitalized(spelled(outside))} of the {published} {lie} outside {range_}"
 
 
-def _history_rows(forecast: Forecast) -> tuple[list[list[str | Cell]], int]:
+def _history_rows(forecast: Forecast, verdicts: Any) -> list[list[str | Cell]]:
     history = forecast.scenario.spec.history
     rows: list[list[str | Cell]] = []
-    verdicts = iter(forecast.summary["history"])
-    inside = 0
     for what, column, points in (
-        ("held by headquarters", "reported_at_history", history.reported),
+        ("held", "reported_at_history", history.reported),
         ("released", "released_at_history", history.released),
     ):
         for band, point in zip(forecast.curve(column), points, strict=True):
-            low, usual, high = (count / forecast.sites for count in (band.p05, band.p50, band.p95))
-            seen = point.share / FULL_SHARE
-            verdict = next(verdicts)
-            inside += verdict["inside"]
-            rows.append(
-                [what, clock(point.at), percent_fine(seen), percent_fine(usual), f"{percent_fine(low)} to {percent_fine(high)}",
-                 _verdict(verdict, seen, low, percent_fine)]
-            )  # fmt: skip
+            low, usual, high = (_tenths(count / forecast.sites) for count in (band.p05, band.p50, band.p95))
+            range_ = f"{low}{THIN}%" if low == high else f"{low}{DASH}{high}{THIN}%"
+            real = point.share / FULL_SHARE
+            verdict = _verdict(next(verdicts), real < band.p05 / forecast.sites)
+            name = f"{what}, {clock(point.at, brief=True)}"
+            rows.append([name, f"{_tenths(real)}{THIN}%", f"{usual}{THIN}%", range_, verdict])
     for band, hold in zip(forecast.curve("holds_at_history_ms"), history.holds, strict=True):
-        verdict = next(verdicts)
-        inside += verdict["inside"]
-        answered = band.p50 >= 0
+        verdict = _verdict(next(verdicts), hold.hold < band.p05)
+        usual = duration(band.p50) if band.p50 >= 0 else "nobody answered"
+        range_ = duration_range(max(0, band.p05), band.p95) if band.p95 >= 0 else ""
         rows.append(
-            ["on hold when answered", clock(hold.at), duration(hold.hold), duration(band.p50) if answered else "nobody answered",
-             duration_range(max(0, band.p05), band.p95) if answered else "", _verdict(verdict, hold.hold, band.p05, None)]
-        )  # fmt: skip
-    return rows, inside
+            [f"on hold until answered, {clock(hold.at, brief=True)}", duration(hold.hold), usual, range_, verdict]
+        )
+    return rows
 
 
-def percent_fine(share: float) -> str:
-    """A share to the tenth of a percent: figures of history are compared, not remembered."""
-    return f"{share * 100:.1f}\N{NARROW NO-BREAK SPACE}%"
+def _tenths(share: float) -> str:
+    """Percent to the tenth: figures of history are compared, not remembered."""
+    return f"{share * 100:.1f}"
 
 
-def _verdict(verdict: Any, seen: float, low: float, _: Any) -> Cell:
+def _verdict(verdict: Mapping[str, Any], lower: bool) -> Cell:
     if verdict["inside"]:
-        return Cell("inside", "inside")
-    return Cell("below the forecast" if seen < low else "above the forecast", "outside")
+        return Cell("yes", "inside")
+    return Cell("no, lower" if lower else "no, higher", "outside")

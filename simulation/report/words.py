@@ -8,11 +8,13 @@ from __future__ import annotations
 from simulation.scenario.values import DAY, HOUR, MINUTE
 
 DASH = "\N{EN DASH}"
+JOINED = "\N{NO-BREAK SPACE}"  # between words of one time or duration
 THIN = "\N{NARROW NO-BREAK SPACE}"  # between a number and its unit: they never part at the end of a line
 MINUS = "\N{MINUS SIGN}"
 NIGHT_ENDS = DAY + 6 * HOUR  # 02:30 belongs to the night for everybody who is awake then; 06:00 is the next day
 COUNT_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-DAYS = ("", " the next day", " two days later", " three days later")
+DAYS = ("", "the next day", "two days later", "three days later")
+BRIEF_DAYS = ("", "next day", "2 days later", "3 days later")
 
 
 def number(count: int) -> str:
@@ -68,7 +70,7 @@ def duration(ms: int) -> str:
     if minutes < 60:
         return f"{minutes}{THIN}min"
     hours, rest = divmod(minutes, 60)
-    return f"{hours}{THIN}h" + (f" {rest}{THIN}min" if rest else "")
+    return f"{hours}{THIN}h" + (f"{JOINED}{rest}{THIN}min" if rest else "")
 
 
 def duration_range(low: int, high: int) -> str:
@@ -79,41 +81,40 @@ def duration_range(low: int, high: int) -> str:
     unit = f"{THIN}min"
     if second.endswith(unit) and "h" not in second and first.endswith(unit) and "under" not in first:
         first = first.removesuffix(unit)
-    return f"{first}{DASH}{second}" if " " not in first + second else f"{first} to {second}"
+    return (
+        f"{first}{DASH}{second}"
+        if not any(mark in first + second for mark in (JOINED, "under"))
+        else f"{first} to {second}"
+    )
 
 
-def clock(at: int | None) -> str:
+def clock(at: int | None, *, brief: bool = False) -> str:
     """Milliseconds since midnight of caucus day as a clock time; the day is named where it is not the same night."""
     if at is None:
         return "never"
-    day, time = _day_and_time(at)
-    return time + _day_in_words(day)
+    time, day = clock_and_day(at, brief=brief)
+    return f"{time} {day}".replace(" ", JOINED) if brief and day else f"{time} {day}".rstrip()
 
 
-def clock_range(low: int | None, high: int | None) -> str:
+def clock_and_day(at: int, *, brief: bool = False) -> tuple[str, str]:
+    """HH:MM and the day that people would name: none for the night of the caucus."""
+    minutes = at // MINUTE
+    day = 0 if at < NIGHT_ENDS else at // DAY
+    names = BRIEF_DAYS if brief else DAYS
+    return f"{minutes % (24 * 60) // 60:02d}:{minutes % 60:02d}", names[day] if day < len(
+        names
+    ) else f"{day} days later"
+
+
+def clock_range(low: int | None, high: int | None, *, brief: bool = False) -> str:
     """Two clock times; the day once where both have the same one."""
     if low is None:
         return "never"
     if high is None:
-        return f"{clock(low)} at the earliest, in some nights never"
-    (first_day, first), (second_day, second) = _day_and_time(low), _day_and_time(high)
-    if (first_day, first) == (second_day, second):
-        return clock(low)
+        return f"{clock(low, brief=brief)} to never"
+    (first, first_day), (second, second_day) = clock_and_day(low), clock_and_day(high)
+    if (first, first_day) == (second, second_day):
+        return clock(low, brief=brief)
     if first_day == second_day:
-        return f"{first}{DASH}{second}{_day_in_words(second_day)}"
-    return f"{clock(low)} to {clock(high)}"
-
-
-def _day_and_time(at: int) -> tuple[int, str]:
-    """The day that people would name, 0 for the night of the caucus, and HH:MM."""
-    minutes = at // MINUTE
-    return 0 if at < NIGHT_ENDS else at // DAY, f"{minutes % (24 * 60) // 60:02d}:{minutes % 60:02d}"
-
-
-def _day_in_words(day: int) -> str:
-    return DAYS[day] if day < len(DAYS) else f" {day} days later"
-
-
-def listed(parts: list[str]) -> str:
-    """A list as in running text."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+        return f"{first}{DASH}{clock(high, brief=brief)}"
+    return f"{clock(low, brief=brief)} to {clock(high, brief=brief)}"

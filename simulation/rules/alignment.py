@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from simulation.compiled import kernel
 from simulation.randomness import Integers
-from simulation.rules.viability import is_viable
+from simulation.rules.jitable import record
+from simulation.rules.record import FINAL_EXCEEDS_FIRST, FREE_2016, LOCKED_2020, VIABLE_GROUP_SHRANK
 
-FREE_2016 = 2016
-LOCKED_2020 = 2020
+__all__ = [
+    "FINAL_EXCEEDS_FIRST",
+    "FREE_2016",
+    "LOCKED_2020",
+    "UNLIMITED",
+    "VIABLE_GROUP_SHRANK",
+    "may_move",
+    "rounds",
+    "violations",
+]
 
 UNLIMITED = 1 << 31
-
-# Bits of `violations`; the audit of a record continues them.
-FINAL_EXCEEDS_FIRST = 1 << 0
-VIABLE_GROUP_SHRANK = 1 << 1
 
 
 @kernel
@@ -34,22 +39,8 @@ def rounds(regime: int) -> int:
 
 @kernel
 def violations(first: Integers, final: Integers, delegates: int, attendance: int, regime: int) -> int:
-    """What the two alignments, int64[groups] each, break: a sum of FINAL_EXCEEDS_FIRST and VIABLE_GROUP_SHRANK.
-
-    A viable group may shrink where people could move freely, where more groups were viable than delegates are elected
-    (they must merge), and where one delegate is elected (no preference groups). Where the final total is too large,
-    the counts say nothing about a single group.
-    """
+    """What the two alignments, int64[groups] each, break: a sum of FINAL_EXCEEDS_FIRST and VIABLE_GROUP_SHRANK."""
     final_total = 0
-    viable = 0
-    shrank = False
-    for i in range(len(first)):
+    for i in range(len(final)):
         final_total += final[i]
-        if is_viable(first[i], delegates, attendance):
-            viable += 1
-            shrank = shrank or final[i] < first[i]
-    if final_total > attendance:
-        return FINAL_EXCEEDS_FIRST
-    if shrank and regime == LOCKED_2020 and delegates > 1 and viable <= delegates:
-        return VIABLE_GROUP_SHRANK
-    return 0
+    return record.broken_by_alignment(first, final, delegates, attendance, final_total, regime)

@@ -10,11 +10,11 @@ import numpy as np
 
 from simulation.compiled import kernel
 from simulation.randomness import Integers
-from simulation.rules import law
-from simulation.rules.law import BY_POLICY, NO_AWARD
+from simulation.rules.jitable import law
 from simulation.rules.viability import threshold
 
 settle = kernel(law.settle)
+is_lawful = kernel(law.is_lawful)
 
 
 @kernel
@@ -40,20 +40,3 @@ def award(sizes: Integers, delegates: int, attendance: int, lots: Integers, seat
             if (luckier if swing > 0 else unluckier) < places:
                 seats[i] += swing
     return status
-
-
-@kernel
-def is_lawful(sizes: Integers, delegates: int, attendance: int, awarded: Integers) -> bool:
-    """Whether some toss of the coins gives exactly `awarded` (int64[groups]); never where the law has no answer."""
-    groups = len(sizes)
-    seats = np.zeros(groups, np.int64)
-    tied = np.zeros(groups, np.int64)
-    status, swing, places = settle(sizes, delegates, attendance, threshold(delegates, attendance), seats, tied)
-    if status in (BY_POLICY, NO_AWARD):
-        return False
-    for i in range(groups):
-        if awarded[i] != seats[i]:
-            if not tied[i] or awarded[i] != seats[i] + swing:
-                return False
-            places -= 1
-    return places == 0

@@ -1,4 +1,4 @@
-"""The two rules that everything else rests on: who is viable, and how delegates are dealt.
+"""The rules that everything else rests on: who is viable, how delegates are dealt, which awards are lawful.
 
 Plain integers without a heavy import: `viability` and `apportionment` compile these very functions, `worksheet`
 calls them as they stand, so that the arithmetic of one precinct appears without waiting for a compiler.
@@ -47,6 +47,20 @@ def threshold(delegates: int, attendance: int) -> int:
     if delegates == 3:
         return (attendance + 5) // 6
     return (3 * attendance + 19) // 20
+
+
+def is_viable(size: int, delegates: int, attendance: int) -> bool:
+    """Whether a group of `size` is viable; with one delegate to elect, every group with anybody in it is."""
+    return size > 0 and size >= threshold(delegates, attendance)
+
+
+def satellite_delegates(attendance: int) -> int:
+    """How many delegates a satellite of this attendance elects (delegate selection plan 2020)."""
+    if attendance <= 0:
+        return 0
+    if attendance > 100:
+        return 9
+    return 4 + (attendance - 1) // 20
 
 
 def settle(
@@ -132,3 +146,19 @@ def settle(
             elif ahead < at_stake:
                 tied[i] = 1
     return status, swing, places
+
+
+def is_lawful(sizes: Counts, delegates: int, attendance: int, awarded: Counts) -> bool:
+    """Whether some toss of the coins gives exactly `awarded`, one entry a group; never where the law has no answer."""
+    groups = len(sizes)
+    seats = [0] * groups
+    tied = [0] * groups
+    status, swing, places = settle(sizes, delegates, attendance, threshold(delegates, attendance), seats, tied)
+    if status in (BY_POLICY, NO_AWARD):
+        return False
+    for i in range(groups):
+        if awarded[i] != seats[i]:
+            if not tied[i] or awarded[i] != seats[i] + swing:
+                return False
+            places -= 1
+    return places == 0

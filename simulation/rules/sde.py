@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from simulation.compiled import kernel
+from simulation.rules.jitable import law
 
 NANO = 10**9  # compiled code counts SDE in billionths, rounded down: off by less than 1e-9 SDE an award, never over
 
 # SDE that the satellites of a congressional district, or those out of state, share (party plan 2020).
 SATELLITE_POOLS = {"1": 6, "2": 11, "3": 18, "4": 4, "out of state": 4}
+
+satellite_delegates = kernel(law.satellite_delegates)
 
 
 def per_delegate(county_sde: Fraction | int, county_delegates: int) -> Fraction:
@@ -39,16 +42,6 @@ def of_satellite_award(
         return [Fraction(0) for _ in awarded]
     share = Fraction(pool) * attendance / pool_attendance
     return of_award(awarded, share, satellite_delegates(attendance))
-
-
-@kernel
-def satellite_delegates(attendance: int) -> int:
-    """How many delegates a satellite of this attendance elects (party plan 2020)."""
-    if attendance <= 0:
-        return 0
-    if attendance > 100:
-        return 9
-    return 4 + (attendance - 1) // 20
 
 
 @kernel

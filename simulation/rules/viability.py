@@ -6,12 +6,7 @@ The rule itself stands in `simulation.rules.law`.
 from __future__ import annotations
 
 from simulation.compiled import kernel
-from simulation.rules import law
+from simulation.rules.jitable import law
 
 threshold = kernel(law.threshold)
-
-
-@kernel
-def is_viable(size: int, delegates: int, attendance: int) -> bool:
-    """Whether a group of `size` is viable; with one delegate to elect, every group with anybody in it is."""
-    return size > 0 and size >= threshold(delegates, attendance)
+is_viable = kernel(law.is_viable)

@@ -48,7 +48,7 @@ class Family:
 
     parameters: Mapping[str, bool]
     quantiles: Callable[..., Reals]  # of the 1025 probabilities' inner points; first and last are the support's ends
-    mean: Callable[..., float] | None  # None: the support is bounded, the table needs no correction
+    mean: Callable[..., float] | None  # None: no tail, the table needs no correction
 
 
 def _inner() -> Reals:
@@ -104,7 +104,7 @@ FAMILIES = {
     "exponential": Family({"mean": True}, _exponential, lambda mean: mean),
     "lognormal": Family({"mean": True, "cv": False}, _lognormal, lambda mean, cv: mean),
     "gamma": Family({"mean": True, "cv": False}, _gamma, lambda mean, cv: mean),
-    "beta": Family({"a": False, "b": False}, _beta, None),  # of shares
+    "beta": Family({"a": False, "b": False}, _beta, lambda a, b: FULL_SHARE * a / (a + b)),  # of shares
 }
 EMPIRICAL = "empirical"  # { empirical = [...] }: equally spaced quantiles, from the smallest value to the largest
 
@@ -201,9 +201,10 @@ def _empirical(points: Sequence[int], at_least: int, at_most: int | None, source
 def _table(family: str, parameters: list[float], at_least: int, at_most: int | None) -> Integers:
     values = FAMILIES[family].quantiles(*parameters)
     mean = FAMILIES[family].mean
-    if mean is not None:  # an endless tail: end it where the table's mean is right
+    if mean is not None:  # a long tail: end it where the table's mean is right
         steps = (values[:-2] + values[1:-1]).sum() / 2
-        values[-1] = max(2 * (mean(*parameters) * TABLE_STEPS - steps) - values[-2], values[-2])
+        end = 2 * (mean(*parameters) * TABLE_STEPS - steps) - values[-2]
+        values[-1] = min(max(end, values[-2]), values[-1])
     return _clipped(values, at_least, at_most)
 
 

@@ -123,7 +123,7 @@ def _find(name_or_file: str | Path) -> Path:
     if path.suffix == ".toml" or "/" in text:
         raise InputError(f"{text}: no such scenario file")
     close = difflib.get_close_matches(text, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
+    hint = f"; did you mean {close[0]}?" if close else "."
     raise InputError(f"{text}: no such scenario{hint} The library: {', '.join(known)}. A file ends in .toml")
 
 
@@ -223,7 +223,9 @@ def _explained(detail: ErrorDetails, origins: Mapping[str, str], path: Path) -> 
     """One line: where, key, value, what would be accepted."""
     keys = [str(part) for part in detail["loc"]]
     key = ".".join(keys)
-    where = next((origins[k] for k in (".".join(keys[:n]) for n in range(len(keys), 0, -1)) if k in origins), path.name)
+    below = (origin for k, origin in origins.items() if k.startswith(f"{key}.") and origin.startswith("--set"))
+    around = (origins[k] for k in (".".join(keys[:n]) for n in range(len(keys), 0, -1)) if k in origins)
+    where = next(below, None) or next(around, path.name)
     if detail["type"] == "extra_forbidden":
         return f"{where}: {key}: no such key{_nearest(keys)}"
     if detail["type"] == "missing":

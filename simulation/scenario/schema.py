@@ -99,6 +99,11 @@ class Preference(Section):
     candidates: Annotated[dict[str, int], BeforeValidator(_weights)] = Field(
         description="Statewide weights. A roster's own first_NAME columns go before them."
     )
+    second: Annotated[dict[str, int] | None, BeforeValidator(_weights)] = Field(
+        None,
+        description="Statewide weights of second choices: whom people join whose group is not viable. "
+        "Without it, or where it names nobody on the ballot: as `candidates`.",
+    )
     local_spread: FactorDistribution = Field(description="A precinct's own factor for each candidate.")
 
 
@@ -144,10 +149,11 @@ class Room(Section):
 class Alignment(Section):
     """The groups, by the rules of a year."""
 
-    rules: Literal["2016", "2020"] = Field(
-        description="2020: viable groups are locked, one realignment. 2016: anybody may move, realignment repeats."
+    rules: Literal["2016", "2020", "straw-poll"] = Field(
+        description="2020: viable groups are locked, one realignment. 2016: anybody may move, realignment repeats. "
+        "straw-poll: a secret ballot, no groups, no delegates; votes are reported."
     )
-    first: DurationDistribution = Field(description="First alignment.")
+    first: DurationDistribution = Field(description="First alignment, or the ballot.")
     realignment: DurationDistribution = Field(description="Realignment, all of it.")
     rescue: AssumedShare = Field(
         description="Share of precincts where a group below the threshold is made viable by others, if they suffice."
@@ -298,6 +304,9 @@ class HandDelivery(Section):
     """Results of chairs who gave up for the night, and paper."""
 
     arrives: DurationDistribution = Field(description="When such a result comes in, after the call to order.")
+    lost: AssumedShare = Field(
+        description="Share of the results of chairs who neither call nor use the app that never arrive."
+    )
 
 
 class KeyingErrors(Section):

@@ -91,7 +91,7 @@ def parse_count(value: object) -> int:
 
 def parse_positive(value: object) -> int:
     """A whole number of what there must be one of at least."""
-    if not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError("a whole number, 1 or more")
     return parse_count(value)
 

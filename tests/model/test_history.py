@@ -125,7 +125,11 @@ def _one_precinct(folder: Path, people: int, stations: int) -> Roster:
 @pytest.mark.parametrize(
     ("people", "stations", "earliest", "latest"),
     [(492, 5, "20:00", "20:35"), (300, 3, "20:15", "21:00"), (300, 2, "20:50", "22:05")],
-    ids=["492 at a handful of tables: last in about 20:17", "300 at 3 tables", "300 at 2 tables: Ames started at 21:00"],
+    ids=[
+        "492 at a handful of tables: last in about 20:17",
+        "300 at 3 tables",
+        "300 at 2 tables: Ames started at 21:00",
+    ],
 )
 def test_anchors_at_the_door(tmp_path: Path, people: int, stations: int, earliest: str, latest: str) -> None:
     """Over an hour in line for 492 people at a handful of tables; 300 at 2-3 tables start at 20:47-21:50."""

@@ -13,13 +13,15 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import ModuleType
 
-Task = Callable[[int], None]
+Task = Callable[[int], object]
+Finished = Generator[int, None, None]
 Crew = dict[Connection, SpawnProcess]
 
 _FOR_THE_PARENT = {signal.SIGINT, signal.SIGTERM}  # it ends its workers itself
@@ -36,14 +38,14 @@ def cores() -> int:
     return os.cpu_count() or 1  # macOS
 
 
-def in_turn(task: Task, numbers: Sequence[int]) -> Iterator[int]:
+def in_turn(task: Task, numbers: Sequence[int]) -> Finished:
     """Do the task for each number in this process; yields each number when it is done."""
     for number in numbers:
         task(number)
         yield number
 
 
-def in_parallel(task: Task, numbers: Sequence[int], workers: int, first_alone: bool) -> Iterator[int]:
+def in_parallel(task: Task, numbers: Sequence[int], workers: int, first_alone: bool) -> Finished:
     """Do the task for each number in `workers` processes; yields each number when it is done, in any order.
 
     `first_alone`: the first number is finished before the others begin. Raises what the task raised, or
@@ -106,7 +108,8 @@ def _receive(worker: Connection) -> int | Exception:
 
 @contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """Start a process that the terminal's Ctrl-C does not reach: it inherits the mask, this process takes it off again."""
+    """Start a process that Ctrl-C does not reach: it inherits the mask, which this process takes off again."""
+    resource_tracker.ensure_running()  # multiprocessing's own helper, whose start would take the mask off
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_PARENT)
     try:
         yield

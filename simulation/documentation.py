@@ -1,0 +1,60 @@
+"""The pages of docs/ that are written from the code: `python -m simulation.documentation docs` writes them anew."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+def pages() -> dict[str, str]:
+    """File name to text of every generated page."""
+    from simulation.night.metrics import markdown as metrics
+    from simulation.roster import columns_markdown
+    from simulation.scenario.reference import markdown as scenarios
+
+    return {
+        "scenarios.md": scenarios(),
+        "metrics.md": metrics(),
+        "rosters.md": _ROSTERS + columns_markdown(),
+        "commands.md": commands_markdown(),
+    }
+
+
+_ROSTERS = """\
+# Rosters
+
+Written by `make docs`. A roster is a CSV or Excel file with one row a precinct. `caucus roster template` writes one to
+start from, `caucus roster check FILE` says what is wrong with one and what was filled in, and
+`caucus simulate NAME --roster FILE` plays a night on it. The published precinct results of Iowa 2020 can be read as
+they are: `caucus simulate iowa-2020 --roster iowa2020_precincts.csv`.
+
+"""
+
+
+def commands_markdown() -> str:
+    """Every command with its help, as the command line prints it."""
+    from simulation.cli import caucus
+
+    parts = ["# Commands\n\nWritten by `make docs` from the commands' own help.\n"]
+    for path, command in _walk(caucus, ("caucus",)):
+        context = click.Context(command, info_name=" ".join(path), terminal_width=100, max_content_width=100)
+        parts.append(
+            f"{'#' * (len(path) + 1)} `{' '.join(path)}`\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
+        )
+    return "\n".join(parts)
+
+
+def _walk(command: click.Command, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], click.Command]]:
+    found = [(path, command)]
+    if isinstance(command, click.Group):
+        for name in sorted(command.commands):
+            found += _walk(command.commands[name], (*path, name))
+    return found
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    for name, text in pages().items():
+        (folder / name).write_text(text, encoding="utf-8")

@@ -1,0 +1,301 @@
+"""Many nights: what the processes, the store, the folder and the sums over nights promise, each by itself."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from simulation import roster, workers
+from simulation.errors import InputError, UnfinishedError
+from simulation.experiment import run_nights, store
+from simulation.experiment.findings import _clocks, _minutes, _percent, _share
+from simulation.experiment.folder import Folder
+from simulation.experiment.precincts import over_all_nights
+from simulation.experiment.run_file import differences
+from simulation.night.order import Channel
+from simulation.scenario import Scenario, load
+
+ROOT = Path(__file__).resolve().parents[2]
+HOUR = 3_600_000
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
+    """A planned night in five precincts: some milliseconds each."""
+    path = tmp_path_factory.mktemp("roster") / "five.csv"
+    path.write_text("".join(roster.synthesize("iowa-2020").csv().splitlines(keepends=True)[:6]))
+    return load("baseline", {}, path)
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report that costs nothing: what stands in it is not the subject here."""
+    monkeypatch.setattr("simulation.report.render", lambda *_: "<!doctype html>")
+
+
+# Processes
+
+
+def test_every_number_is_done_once_in_whatever_order() -> None:
+    assert sorted(workers.in_parallel(chr, range(20), 2, first_alone=True)) == list(range(20))
+
+
+def test_what_a_task_raises_is_raised_with_where_it_happened() -> None:
+    with pytest.raises(ValueError, match="math domain error") as caught:
+        list(workers.in_parallel(math.sqrt, [-1], 1, first_alone=False))
+    assert "Traceback" in caught.value.__notes__[0]
+
+
+def test_a_worker_that_dies_is_noticed_at_once() -> None:
+    with pytest.raises(workers.WorkerDiedError):
+        list(workers.in_parallel(os._exit, [3, 4, 5], 2, first_alone=False))
+
+
+def test_a_script_needs_no_guard_around_a_parallel_run(tmp_path: Path) -> None:
+    """The standard library would run the caller's script again in every worker, and fail where it has no file."""
+    script = (
+        "from simulation.workers import in_parallel\nprint(sorted(in_parallel(chr, range(3), 2, first_alone=False)))\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    for arguments, text in ((["script.py"], None), (["-"], script)):
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            input=text,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.stdout, done.stderr) == ("[0, 1, 2]\n", "")
+
+
+# Nights
+
+
+def test_the_first_nights_of_a_longer_run_are_those_of_a_shorter_one(few: Scenario) -> None:
+    assert run_nights(few, 4, 3, workers=1).rows[:2] == run_nights(few, 2, 3, workers=1).rows
+
+
+def test_progress_counts_every_night(few: Scenario) -> None:
+    heard: list[tuple[int, int]] = []
+    run_nights(few, 3, 3, workers=1, progress=lambda done, of, now: heard.append((done, of)))
+    assert heard == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("nights", "seed", "count", "keep", "problems"),
+    [(0, -1, 0, ("moon",), 4), (1, 1 << 32, None, (), 1), (1_000_001, 0, 1, (), 1)],
+)
+def test_numbers_out_of_range_are_listed_together(
+    few: Scenario, nights: int, seed: int, count: int | None, keep: Collection[str], problems: int
+) -> None:
+    with pytest.raises(InputError) as caught:
+        run_nights(few, nights, seed, workers=count, keep=keep)
+    assert len(caught.value.problems) == problems
+
+
+def test_a_full_disk_keeps_what_is_finished_and_says_how_to_go_on(
+    few: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = store.write_whole
+
+    def full(path: Path, content: bytes) -> None:
+        if path.name == "0000002.json":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written(path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "write_whole", full)
+        with pytest.raises(UnfinishedError, match="No space left") as caught:
+            run_nights(few, 4, 3, workers=1, folder=tmp_path / "run")
+    assert "2 of 4 nights are kept" in str(caught.value)
+    assert "--resume" in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+    resumed = run_nights(few, 4, 3, workers=1, folder=tmp_path / "run", resume=True)
+    assert resumed.rows == run_nights(few, 4, 3, workers=1).rows
+
+
+def test_a_run_that_ended_before_its_first_night_leaves_nothing(
+    few: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(_store: store.Store, _night: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store.Store, "write", stopped)
+    with pytest.raises(UnfinishedError) as caught:
+        run_nights(few, 2, 3, workers=1, folder=tmp_path / "run")
+    assert caught.value.exit_code == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_ends_a_run_as_ctrl_c_does(few: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(store.Store, "write", lambda _store, _night: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(UnfinishedError, match="Stopped by SIGTERM") as caught:
+        run_nights(few, 2, 3, workers=1, folder=tmp_path / "run")
+    assert caught.value.exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_killed_worker_is_explained(few: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(task: workers.Task, numbers: Sequence[int], *_: object) -> workers.Finished:
+        yield from workers.in_turn(task, numbers[:1])
+        raise workers.WorkerDiedError
+
+    monkeypatch.setattr(workers, "in_parallel", killed)
+    with pytest.raises(UnfinishedError, match="killed, most likely for lack of memory") as caught:
+        run_nights(few, 3, 3, workers=2, folder=tmp_path / "run")
+    assert caught.value.exit_code == 1
+    assert "1 of 3 nights are kept" in str(caught.value)
+
+
+def test_an_interrupted_run_goes_on_only_as_itself_and_only_when_asked(
+    few: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = store.Store.write
+
+    def stopped(kept: store.Store, night: object) -> None:
+        if kept.finished(2):
+            raise KeyboardInterrupt
+        write(kept, night)  # type: ignore[arg-type]  # a night
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.Store, "write", stopped)
+        with pytest.raises(UnfinishedError):
+            run_nights(few, 3, 3, workers=1, folder=tmp_path / "run")
+    with pytest.raises(InputError, match="--resume"):
+        run_nights(few, 3, 3, workers=1, folder=tmp_path / "run")
+    with pytest.raises(InputError, match=r"run\.seed"):
+        run_nights(few, 3, 4, workers=1, folder=tmp_path / "run", resume=True)
+    longer = run_nights(few, 5, 3, workers=1, folder=tmp_path / "run", resume=True)
+    assert longer.rows == run_nights(few, 5, 3, workers=1).rows
+
+
+def test_two_runs_never_share_a_folder(few: Scenario, tmp_path: Path) -> None:
+    place = Folder.at(tmp_path / "run", (), "")
+    lock = place.begin(few, resume=False, force=False)
+    try:
+        with pytest.raises(InputError, match="another `caucus simulate` is at work"):
+            Folder.at(tmp_path / "run", (), "").begin(few, resume=True, force=True)
+    finally:
+        os.close(lock)
+
+
+def test_a_folder_that_is_somebody_elses_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("...")
+    (tmp_path / "run.partial").mkdir()
+    (tmp_path / "run.partial" / "download").write_text("...")
+    with pytest.raises(InputError, match=r"holds no run\.toml"):
+        Folder.at(tmp_path / "thesis", (), "").is_whole(force=True)
+    with pytest.raises(InputError, match="holds download"):
+        Folder.at(tmp_path / "run", (), "").begin(load("baseline"), resume=False, force=True)
+    assert (tmp_path / "run.partial" / "download").exists()
+
+
+def test_an_empty_folder_is_as_good_as_none(few: Scenario, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    run_nights(few, 1, 3, workers=1, folder=tmp_path / "run")
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_the_keys_in_which_two_runs_differ_are_named() -> None:
+    one = 'title = "a"\n[run]\nseed = 1\n[run.versions]\nnumba = "1"\n'
+    other = 'title = "a"\n[run]\nseed = 2\nnights = 3\n[run.versions]\nnumba = "1"\n'
+    assert differences(one, one) == []
+    assert differences(one, other) == ["run.nights", "run.seed"]
+
+
+# Precincts over all nights
+
+
+def by_night(**columns: list[int]) -> pl.LazyFrame:
+    """Five nights of one precinct."""
+    nights = 5
+    plain = dict.fromkeys(
+        (
+            *("people", "wait_p90_ms", "last_in_at_ms", "hold_ms", "start_delay_ms", "ready_at_ms", "reported_at_ms"),
+            *("released_at_ms", "channel", "wrong_on_receipt", "wrong", "chair_error", "findings"),
+        ),
+        [0] * nights,
+    )
+    names = {"id": ["a/1"] * nights, "county": ["a"] * nights, "precinct": ["1"] * nights}
+    return pl.LazyFrame({"night": list(range(nights)), **names, **plain, **columns})
+
+
+def test_quantiles_over_nights_are_values_that_occurred() -> None:
+    found = over_all_nights(by_night(wait_p90_ms=[50, 10, 40, 20, 30])).row(0, named=True)
+    assert [found[f"wait_p90_ms_{band}"] for band in ("p05", "p50", "p95")] == [10, 30, 50]
+
+
+def test_a_result_that_never_came_is_later_than_any_that_did() -> None:
+    found = over_all_nights(by_night(reported_at_ms=[-1, 22 * HOUR, -1, 21 * HOUR, -1])).row(0, named=True)
+    assert found["reported_at_ms_p05"] == 21 * HOUR
+    assert (found["reported_at_ms_p50"], found["reported_at_ms_p95"]) == (-1, -1)
+    assert found["not_reported_by_2300_millionths"] == 600_000
+
+
+def test_eleven_sharp_is_in_time_and_a_millisecond_later_is_not() -> None:
+    found = over_all_nights(by_night(reported_at_ms=[23 * HOUR, 23 * HOUR + 1, 0, 0, 0])).row(0, named=True)
+    assert found["not_reported_by_2300_millionths"] == 200_000
+
+
+def test_half_an_hour_is_a_late_start() -> None:
+    half = HOUR // 2
+    found = over_all_nights(by_night(start_delay_ms=[half, half - 1, -1, 0, 0])).row(0, named=True)
+    assert found["late_start_millionths"] == 400_000
+
+
+def test_shares_of_channels_add_up() -> None:
+    channel = [Channel.APP, Channel.PHONE, Channel.PHONE, Channel.HAND, Channel.NONE]
+    found = over_all_nights(by_night(channel=[int(way) for way in channel])).row(0, named=True)
+    shares = {way: found[f"channel_{way.name.lower()}_millionths"] for way in Channel}
+    assert sum(shares.values()) == 1_000_000
+    assert shares[Channel.PHONE] == 400_000
+
+
+def test_every_column_is_whole_numbers_in_the_order_of_the_roster(few: Scenario) -> None:
+    frame = run_nights(few, 3, 3, workers=1).precincts()
+    assert frame["id"].to_list() == list(few.roster.ids)
+    assert {frame[name].dtype for name in frame.columns[3:]} == {pl.Int64()}
+    assert np.all(frame["people_p05"].to_numpy() <= frame["people_p95"].to_numpy())
+
+
+# Findings
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(0, "0 %"), (0.0001, "under 0.1 %"), (0.013, "1.3 %"), (0.334, "33 %"), (0.9999, "over 99.9 %"), (1, "100 %")],
+)
+def test_a_share_is_never_said_to_be_nothing_or_all_unless_it_is(share: float, words: str) -> None:
+    assert _share(share) == words
+
+
+def test_ranges_are_left_out_where_nights_do_not_differ() -> None:
+    assert _percent({"p05": 0.3, "p50": 0.3, "p95": 0.3}) == "30 %"
+    assert _percent({"p05": 0.25, "p50": 0.3, "p95": 0.4}) == "30 % (25 to 40 %)"
+    assert _clocks({"p05": "22:10", "p50": "22:10", "p95": "22:10"}) == "22:10"
+    assert _clocks({"p05": "23:10", "p50": "+1d 00:05", "p95": "+1d 16:00"}) == "00:05 (23:10 to 16:00 the next day)"
+    assert _clocks({"p05": "+1d 15:00", "p50": "+1d 15:30", "p95": None}) == (
+        "15:30 the next day (15:00 the next day to never)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"), [(0, "0 min"), (0.2, "under 1 min"), (59.6, "60 min"), (150, "2 h 30 min")]
+)
+def test_durations_are_said_to_the_minute(minutes: float, words: str) -> None:
+    assert _minutes(minutes) == words
