@@ -38,10 +38,12 @@ def textbook(door: Door) -> None:
 
 
 def seconds(started: float) -> float:
+    """Since `started`."""
     return time.perf_counter() - started
 
 
 def main() -> None:
+    """Play the night, then the lines alone."""
     scenario = load("iowa-2020", **{"turnout.people": PEOPLE})
     play_night(load("iowa-2020", **{"turnout.people": 2_000}), SEED, 0)  # compile first
 

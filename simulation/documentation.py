@@ -10,6 +10,7 @@ import click
 
 def pages() -> dict[str, str]:
     """File name to text of every generated page."""
+    from simulation.audit import codes_markdown
     from simulation.night.metrics import markdown as metrics
     from simulation.roster import columns_markdown
     from simulation.scenario.reference import markdown as scenarios
@@ -18,6 +19,7 @@ def pages() -> dict[str, str]:
         "scenarios.md": scenarios(),
         "metrics.md": metrics(),
         "rosters.md": _ROSTERS + columns_markdown(),
+        "audit-codes.md": codes_markdown(),
         "commands.md": commands_markdown(),
     }
 

@@ -52,8 +52,7 @@ KINDS = record.KINDS | {
 _INTRODUCTION = """\
 # Audit codes
 
-<!-- Written by python -c "from simulation.audit import codes_markdown; print(codes_markdown(), end='')"
-     A test fails when this page is stale. -->
+Written by `make docs`; a test fails when this page is out of date.
 
 What the audit of results can find. Attendance, which parties do not publish, is the total of the first alignment;
 thresholds are exact and always rounded up. Counts are precincts: one finding for each precinct and kind.

@@ -61,7 +61,7 @@ def test_a_sixth_to_a_fifth_of_the_sites_of_2020_report_by_app_by_eleven(
     iowa_2020: tuple[Scenario, list[dict[str, Any]]],
 ) -> None:
     """.16-.22 of the precincts by 23:00, a quarter (439 of 1,765) over the whole night."""
-    scenario, rows = iowa_2020
+    rows = iowa_2020[1]
     by_eleven = sorted(row["app_by_grid"][16] / row["sites"] for row in rows)
     in_all = sorted(row["channels"][Channel.APP] / row["sites"] for row in rows)
     assert 0.16 <= by_eleven[len(rows) // 2] <= 0.22
@@ -69,7 +69,7 @@ def test_a_sixth_to_a_fifth_of_the_sites_of_2020_report_by_app_by_eleven(
 
 
 def test_callers_of_2020_hold_for_hours(iowa_2020: tuple[Scenario, list[dict[str, Any]]]) -> None:
-    """Holds of about 7, 50, 100, 150, 180 minutes at 20:05, 21:00, 22:00, 23:00, midnight: each within a fifth or 6 min."""
+    """Of about 7, 50, 100, 150, 180 minutes at 20:05, 21:00, 22:00, 23:00, midnight: each within a fifth or 6 min."""
     scenario, rows = iowa_2020
     observed = [point.hold for point in scenario.spec.history.holds]
     assert [hold // MINUTE for hold in observed] == [7, 50, 100, 150, 180]
@@ -92,8 +92,7 @@ def test_nothing_of_2020_is_released_before_four_in_the_afternoon_of_the_next_da
 
 
 def test_rooms_of_2020_align_as_the_published_results_say(iowa_2020: tuple[Scenario, list[dict[str, Any]]]) -> None:
-    """6.1 candidates with support at first alignment, 3.8 at the final one; 22.6 % of the people in non-viable groups,
-    of whom 20 % see their own become viable and 13 % leave."""
+    """6.1 candidates with support at first, 3.8 in the end; 22.6 % in non-viable groups: 20 % saved, 13 % gone."""
     setting: Setting = play_night(iowa_2020[0], SEED, 0).setting
     first, final = setting.true_records[:, FIRST], setting.true_records[:, FINAL]
     assert abs((first > 0).sum(axis=1).mean() - 6.1) < 0.5

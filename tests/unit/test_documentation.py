@@ -33,7 +33,7 @@ def _keys(model: type[BaseModel]) -> Iterator[str]:
 def test_every_scenario_key_is_explained() -> None:
     """A key without a description or missing from the reference page cannot be used by anybody."""
     page = (DOCS / "scenarios.md").read_text(encoding="utf-8")
-    models = {Spec}
+    models: set[type[BaseModel]] = {Spec}
     while True:
         below = {
             inner
