@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -95,6 +97,7 @@ def _library_names(_context: click.Context, _parameter: click.Parameter, begun: 
     multiple=True,
     help="Also write a row per night and precinct, or every event; may be repeated.",
 )
+@click.option("--pdf", is_flag=True, help="Also write the report as report.pdf (needs WeasyPrint).")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON; without --out nothing is written.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def simulate(
@@ -110,6 +113,7 @@ def simulate(
     resume: bool,
     force: bool,
     keep: tuple[str, ...],
+    pdf: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -130,8 +134,8 @@ def simulate(
     from simulation.experiment.findings import result_text
     from simulation.progress import shown
 
-    if as_json and out is None and (resume or force or keep):
-        raise click.UsageError("--resume, --force and --keep need a folder: with --json, name it with --out.")
+    if as_json and out is None and (resume or force or keep or pdf):
+        raise click.UsageError("--resume, --force, --keep and --pdf need a folder: with --json, name it with --out.")
     scenario = _loaded(name_or_file, settings, roster)
     run = scenario.spec.run
     nights = nights if nights is not None else run.nights if run else 20
@@ -149,10 +153,82 @@ def simulate(
             resume=resume,
             force=force,
             keep=keep,
+            pdf=pdf,
         )
     for notice in found.notices:
         click.echo(notice, err=True)
     click.echo(json.dumps(found.summary()) if as_json else result_text(found.summary(), folder))
+
+
+@caucus.command()
+@click.argument("name_or_file", shell_complete=_library_names)
+@click.option("--precinct", required=True, metavar="X", help="Its id, 'County, Precinct', or a name that only one has.")
+@click.option("--night", type=click.IntRange(0, 999_999), default=0, show_default=True, help="Nights count from 0.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="All luck follows from it.  [default: 1]")
+@click.option("--roster", type=click.Path(path_type=Path), metavar="FILE", help="Your precincts: CSV or Excel.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key; may be repeated.")
+@click.option("--fixed", is_flag=True, help="Hold every assumption at its middle instead of drawing it each night.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The page.  [default: in runs/]")
+@click.option("--json", "as_json", is_flag=True, help="Print the story as JSON; without --out nothing is written.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+def explain(
+    name_or_file: str,
+    precinct: str,
+    night: int,
+    seed: int | None,
+    roster: Path | None,
+    settings: tuple[str, ...],
+    fixed: bool,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Tell the evening of one precinct: why was it late?
+
+    Plays one night of `caucus simulate` again (same scenario, same seed), prints what happened in that precinct and
+    why, and writes a page with its picture: the line, the room, every call, headquarters.
+
+    \b
+    caucus explain iowa-2020 --night 3 --precinct "Johnson 55"
+    caucus explain runs/iowa-2020-7/run.toml --night 41 --precinct "Polk, Polk 164"
+    """
+    from simulation.experiment.one_night import play_one
+    from simulation.progress import shown
+    from simulation.report import explain as chapter
+    from simulation.report.pages import check_place, write
+    from simulation.report.story import as_json as story_json
+    from simulation.report.story import evening, text
+    from simulation.roster.lookup import find_site
+
+    scenario = _loaded(name_or_file, settings, roster)
+    run = scenario.spec.run
+    seed = seed if seed is not None else run.seed if run else 1
+    fixed = fixed or bool(run and run.fixed)
+    site = find_site(scenario.roster, precinct)
+    name = scenario.roster.ids[site]
+    page = out or (None if as_json else Path("runs", chapter.file_name(scenario.name, seed, night, name)))
+    if page is not None:
+        check_place(page)
+    with shown(quiet) as progress:
+        played = play_one(scenario, seed, night, fixed=fixed, progress=progress)
+    told = evening(played, site)
+    if page is not None:
+        changed = [part for setting in settings for part in ("--set", setting)]
+        changed += ["--roster", str(roster)] if roster else []
+        changed += ["--fixed"] if fixed else []
+        which = ["--seed", str(seed), "--night", str(night), "--precinct", name]
+        command = shlex.join(["caucus", "explain", name_or_file, *changed, *which])
+        write(page, chapter.page(played, site, told, command))
+    if as_json:
+        found = {"scenario": scenario.name, "seed": seed, "night": night, "precinct": name} | story_json(told)
+        click.echo(json.dumps(found))
+    else:
+        click.echo(f"{text(told, _columns())}\n\nThe page: {page}")
+
+
+def _columns() -> int:
+    """How wide text for people may be."""
+    return max(40, min(100, shutil.get_terminal_size((100, 24)).columns))
 
 
 @caucus.command()
@@ -308,6 +384,60 @@ def _written(text: str, out: Path | None) -> None:
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror}") from None
     click.echo(f"{out}", err=True)
+
+
+@caucus.command()
+@click.argument("results", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The page.  [default: in runs/]")
+@click.option("--csv", "table", type=click.Path(path_type=Path), metavar="FILE", help="Also write the findings as CSV.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; without --out no page is written.")
+def audit(results: Path, out: Path | None, table: Path | None, as_json: bool) -> None:
+    """Audit published or reported results against the law.
+
+    Checks every precinct of RESULTS, CSV or Excel; prints what it found and writes a page with pictures. Findings are
+    data: the exit code is 0 with or without them. The codes are explained in docs/audit-codes.md.
+
+    \b
+    caucus audit iowa2020_precincts.csv
+    caucus audit results.xlsx --csv findings.csv --json
+    """
+    from simulation.audit import audit_file
+    from simulation.report.pages import check_place, write
+
+    page = out or (None if as_json else Path("runs", f"audit-{results.stem}.html"))
+    if page is not None:
+        check_place(page)
+    found = audit_file(results)
+    if table is not None:
+        _written(found.csv(), table)
+    if page is not None:
+        from simulation.report.audit_page import page as text
+
+        write(page, text(found, shlex.join(["caucus", "audit", str(results)])))
+    if as_json:
+        click.echo(json.dumps(found.json()))
+    else:
+        click.echo(f"{found.text()}\n\nThe page: {page}")
+
+
+@caucus.command()
+@click.argument("sde", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def national(sde: Path, as_json: bool) -> None:
+    """Deal the national delegates from state delegate equivalents.
+
+    SDE is a CSV or Excel file with state delegate equivalents by district, by county or by precinct: a column for each
+    candidate, or the columns district, candidate and sde.
+
+    \b
+    caucus national iowa2020_precincts.csv
+    """
+    from simulation.audit import read_sde
+    from simulation.rules.national import allocate
+
+    read = read_sde(sde)
+    found = allocate(read.by_district, read.statewide)
+    click.echo(json.dumps(found.json()) if as_json else found.text())
 
 
 @caucus.command(context_settings={"ignore_unknown_options": True})  # so that -5 is a bad size, not an unknown option

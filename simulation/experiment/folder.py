@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from simulation.scenario import Scenario
 
 REPORT_FILE = "report.html"
+PDF_FILE = "report.pdf"
 SUMMARY_FILE = "summary.json"
 NIGHTS_FILE = "nights.parquet"
 PRECINCTS_FILE = "precincts.parquet"
 KEPT_FILES = {KEEP_PRECINCTS: "precinct-nights.parquet", KEEP_EVENTS: "events.parquet"}
-_FILES = {REPORT_FILE, SUMMARY_FILE, NIGHTS_FILE, PRECINCTS_FILE, RUN_FILE, ROSTER_FILE, *KEPT_FILES.values()}
+_FILES = {REPORT_FILE, PDF_FILE, SUMMARY_FILE, NIGHTS_FILE, PRECINCTS_FILE, RUN_FILE, ROSTER_FILE, *KEPT_FILES.values()}
 
 # What lies in DIR.partial: finished nights, what becomes DIR, what was DIR
 _NIGHTS, _WHOLE, _REPLACED = "nights", "whole", "replaced"
@@ -44,16 +45,17 @@ class Folder:
     path: Path  # absolute, without symbolic links: a rename does not cross them
     keep: frozenset[str]
     wanted: str  # the text of run.toml
+    pdf: bool = False  # the report also as a PDF
 
     @classmethod
-    def at(cls, path: Path, keep: Sequence[str], wanted: str) -> Folder:
+    def at(cls, path: Path, keep: Sequence[str], wanted: str, *, pdf: bool = False) -> Folder:
         """The folder at a path; InputError where nothing can be put."""
         found = path.resolve()
         if found.exists() and not found.is_dir():
             raise InputError(f"--out {path}: is a file: name a folder, or a new one")
         if found in (Path.cwd(), *Path.cwd().parents):
             raise InputError(f"--out {path}: is the folder you are in, or above it: name a new one")
-        return cls(path, found, frozenset(keep), wanted)
+        return cls(path, found, frozenset(keep), wanted, pdf)
 
     @property
     def partial(self) -> Path:
@@ -92,7 +94,8 @@ class Folder:
                 )
             return False
         changed = differences(run_file.read_text(encoding="utf-8"), self.wanted)
-        lacking = [KEPT_FILES[kept] for kept in sorted(self.keep) if not (self.path / KEPT_FILES[kept]).exists()]
+        asked = [*(KEPT_FILES[kept] for kept in sorted(self.keep)), *([PDF_FILE] if self.pdf else [])]
+        lacking = [name for name in asked if not (self.path / name).exists()]
         if changed or lacking:
             why = f"another run (it differs in {_some(changed)})" if changed else f"the run without {lacking[0]}"
             raise InputError(f"{self.shown}: holds {why}: choose another folder with --out, or replace it with --force")
@@ -181,6 +184,7 @@ class Folder:
         force: bool,
     ) -> None:
         """Write everything into DIR.partial, let it become DIR, and delete what is left. OSError where that fails."""
+        from simulation.experiment.precincts import worst_nights
         from simulation.report import render
 
         whole = self.partial / _WHOLE
@@ -193,7 +197,13 @@ class Folder:
         if KEEP_EVENTS in self.keep:
             write_frame(whole / KEPT_FILES[KEEP_EVENTS], self.nights.events(len(rows)))
         (whole / SUMMARY_FILE).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        (whole / REPORT_FILE).write_text(render(scenario, list(rows), precincts, summary, run), encoding="utf-8")
+        worst = worst_nights(self.nights.precincts(len(rows)))
+        report = render(scenario, list(rows), precincts, summary, run, worst=worst)
+        (whole / REPORT_FILE).write_text(report, encoding="utf-8")
+        if self.pdf:
+            from simulation.report.pdf import as_pdf
+
+            (whole / PDF_FILE).write_bytes(as_pdf(report))
         for name in (RUN_FILE, ROSTER_FILE):
             if (self.partial / name).exists():
                 shutil.copyfile(self.partial / name, whole / name)

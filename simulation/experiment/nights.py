@@ -75,12 +75,13 @@ def run_nights(
     resume: bool = False,
     force: bool = False,
     keep: Collection[str] = (),
+    pdf: bool = False,
 ) -> Nights:
     """Play nights 0 .. `nights` - 1 in `workers` processes (None: one a core; 1: in this process).
 
-    With `folder`, everything is written there (`keep` adds "precincts" or "events", see `experiment.folder`), a run
-    that ended early goes on with `resume`, and `force` replaces another run. Raises InputError before anything is
-    written, and UnfinishedError where the run ended before it was whole.
+    With `folder`, everything is written there (`keep` adds "precincts" or "events", see `experiment.folder`, `pdf` the
+    report as a PDF), a run that ended early goes on with `resume`, and `force` replaces another run. Raises InputError
+    before anything is written, and UnfinishedError where the run ended before it was whole.
     """
     _check(nights, seed, workers, keep)
     say = progress or (lambda done, of, now: None)
@@ -94,7 +95,11 @@ def run_nights(
                 rows, precincts = store.rows(nights), over_all_nights(store.precincts(nights))
         return Nights(scenario, seed, rows, precincts, fixed, notices)
 
-    place = Folder.at(folder, sorted(keep), run_text(scenario, run))
+    if pdf:
+        from simulation.report.pdf import check as check_pdf
+
+        check_pdf()  # not after hours of nights
+    place = Folder.at(folder, sorted(keep), run_text(scenario, run), pdf=pdf)
     if place.is_whole(force):
         notices += (f"{folder} holds this very run already, so nothing was played; --force plays it again.",)
         return _read(place, scenario, seed, fixed, notices)

@@ -1,4 +1,7 @@
-"""Each precinct over all nights: quantiles of how long things took, shares of what went wrong. Whole numbers only."""
+"""Each precinct over all nights: quantiles of how long things took, shares of what went wrong; and the worst of them.
+
+Whole numbers only.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 PERCENTS = (5, 50, 95)
 MILLION = 1_000_000
 LATE_START = 30 * MINUTE
+MOST_LOST = 4 * HOUR  # before the start, and again after it: beyond, the night is lost, however long it lasts
 EVENING_OVER = 23 * HOUR  # MODEL.md measures a night by what headquarters holds at 23:00
 
 _ALWAYS = ("people", "wait_p90_ms", "last_in_at_ms", "hold_ms")
@@ -53,6 +57,34 @@ def over_all_nights(nights: pl.LazyFrame) -> pl.DataFrame:
     found["late_start_millionths"] = _share((delay < 0) | (delay >= LATE_START))
     found["not_reported_by_2300_millionths"] = _share((reported < 0) | (reported > EVENING_OVER))
     return names.with_columns(**{name: pl.Series(values, dtype=pl.Int64) for name, values in found.items()})
+
+
+def worst_nights(nights: pl.LazyFrame, count: int = 10) -> list[dict[str, Any]]:
+    """The `count` precincts that lose most time over all nights, the worst first, each in the middle one of its nights.
+
+    Time lost: until the caucus begins, and from the signed worksheet until headquarters holds the result, at most
+    `MOST_LOST` each. A row is that of `Night.precincts`, with `night` and `lost_ms` (in that night).
+    """
+    import polars as pl
+
+    sites = _sites(nights)
+
+    def column(name: str) -> Integers:
+        """int64[nights, sites]."""
+        values = nights.select(pl.col(name).cast(pl.Int64)).collect().to_series().to_numpy()
+        return np.asarray(values.reshape(-1, sites))
+
+    late, ready, reported = column("start_delay_ms"), column("ready_at_ms"), column("reported_at_ms")
+    lost = np.where(late < 0, MOST_LOST, np.minimum(late, MOST_LOST))
+    lost += np.where((ready < 0) | (reported < 0), MOST_LOST, np.clip(reported - ready, 0, MOST_LOST))
+    worst = np.argsort(-lost.sum(axis=0), kind="stable")[:count]
+    middle = np.argsort(lost, axis=0, kind="stable")[(len(lost) - 1) // 2]
+    found = []
+    for site in worst.tolist():
+        at = int(middle[site])
+        row = nights.slice(at * sites + site, 1).collect().row(0, named=True)
+        found.append({**row, "lost_ms": int(lost[at, site])})
+    return found
 
 
 def _sites(nights: pl.LazyFrame) -> int:

@@ -62,7 +62,7 @@ class Evening:
             clock.process(self._chair(site))
             clock.process(self._asks_about_installing(site, int(setting.roster.places[site])))
         for window in range(len(spec.hotline.nuisance)):
-            clock.process(self._nuisance(window))
+            self._nuisance(window)
 
     def _draw_assumptions(self) -> None:
         """Tonight's shares and quantile tables, drawn once."""
@@ -142,10 +142,10 @@ class Evening:
             done = yield from self._by_app(site, place)
             if done:
                 return
+        search = 0
         if room.untrained:
             search = luck.duration(self._finds_number, Stream.FINDS_NUMBER, place)
-            yield self.clock.after(search, Rank.DIALS, site, 0)
-        done = yield from self._by_phone(site, place)
+        done = yield from self._by_phone(site, place, search)
         if not (done or self._is_lost(place)):
             delivered = luck.duration(self._by_hand, Stream.HAND_DELIVERY, place)
             due = max(int(self.clock.now), self.setting.call_to_order + delivered)
@@ -185,8 +185,7 @@ class Evening:
         if not luck.happens(self._asks_for_help, Stream.ASKS_FOR_HELP, place):
             return
         due = self.setting.doors_open + luck.duration(self._help_after, Stream.HELP_AFTER, place)
-        yield self.clock.at(due, Rank.DIALS, _HELP_ENTITY | site)
-        yield from self._call(Call.HELP, site, place, _HELP_ENTITY | site, 0)
+        yield from self._call(Call.HELP, site, place, _HELP_ENTITY | site, 0, due - int(self.clock.now))
 
     def _by_app(self, site: int, place: int) -> Trying:
         """Try the app; True where the chair believes that the report is in."""
@@ -212,7 +211,7 @@ class Evening:
             if attempt + 1 == self._attempts:
                 break
             if luck.happens(self._asks_for_help, Stream.ASKS_FOR_HELP, place, 0, attempt + 1):
-                outcome = yield from self._call(Call.HELP, site, place, site, attempt)
+                outcome = yield from self._call(Call.HELP, site, place, site, attempt, 0)
                 if outcome == Outcome.ANSWERED and luck.happens(
                     self._help_solves, Stream.HELP_SOLVES, place, 0, attempt
                 ):
@@ -237,12 +236,12 @@ class Evening:
 
     # The telephone
 
-    def _by_phone(self, site: int, place: int) -> Trying:
-        """Call until somebody takes the report; False where the chair leaves it for the morning."""
+    def _by_phone(self, site: int, place: int, wait: int) -> Trying:
+        """Call, after `wait`, until somebody takes the report; False where the chair leaves it for the morning."""
         luck = self.luck
         attempt = 0
         while True:
-            outcome = yield from self._call(Call.REPORT, site, place, site, attempt)
+            outcome = yield from self._call(Call.REPORT, site, place, site, attempt, wait)
             if outcome == Outcome.ANSWERED:
                 self.headquarters.receive(site, Channel.PHONE, Rank.CALL_ENDS)
                 self._may_be_called_back(site, place)
@@ -262,18 +261,20 @@ class Evening:
                 if outcome == Outcome.BUSY and not luck.happens(self._after_busy, Stream.AFTER_BUSY, place, 0, attempt):
                     return False
                 wait = luck.duration(self._busy_wait, Stream.BUSY_WAIT, place, 0, attempt)
+            wait = max(wait, luck.resolution)
             attempt += 1
-            yield self.clock.after(max(wait, luck.resolution), Rank.DIALS, site, attempt)
 
-    def _call(self, about: Call, site: int, place: int, entity: int, attempt: int) -> Asking:
-        """One call from the dial to its end."""
+    def _call(self, about: Call, site: int, place: int, entity: int, attempt: int, wait: int) -> Asking:
+        """One call, dialed after `wait`, to its end. Even without a wait a dial has its own place in the order."""
         luck = self.luck
+        yield self.clock.after(wait, Rank.DIALS, entity, attempt)
         person = int(about) + 4 * (entity & 0x3FFFFFFF if site == HOTLINE else 0)
         silent = about != Call.CALLBACK and luck.happens(self._silent_call, Stream.SILENT_CALL, place, person, attempt)
         if silent:
             handling = luck.duration(self._silent_for, Stream.SILENT_FOR, place, person, attempt)
         else:
             handling = luck.duration(self._handling[about], Stream.HANDLING, place, person, attempt)
+        handling = max(handling, luck.resolution)  # a call ends after it was answered, on any clock
         patience = luck.duration(self._patience[about], Stream.PATIENCE, place, person, attempt)
         now = int(self.clock.now)
         call = Calling(about, site, entity, attempt, patience, handling, silent, now, self.clock.event())
@@ -287,7 +288,7 @@ class Evening:
 
     def _is_called_back(self, site: int, place: int) -> Process:
         """An operator asks once more for a result that is already held."""
-        yield from self._call(Call.CALLBACK, site, place, _CALLBACK_ENTITY | site, 0)
+        yield from self._call(Call.CALLBACK, site, place, _CALLBACK_ENTITY | site, 0, 0)
 
     def _by_message(self, site: int, place: int) -> Process:
         """A photo of the worksheet, read by whoever sits at the inbox."""
@@ -299,7 +300,7 @@ class Evening:
         self.headquarters.receive(site, Channel.INBOX, Rank.MESSAGE_READ)
         self.inbox.done()
 
-    def _nuisance(self, window: int) -> Process:
+    def _nuisance(self, window: int) -> None:
         """Strangers call, in a Poisson process; some call again until they are blocked."""
         spec, luck = self.setting.spec.hotline.nuisance[window], self.luck
         per_hour = luck.value(spec.calls_per_hour)
@@ -312,17 +313,16 @@ class Evening:
             if when >= end:
                 return
             entity = _NUISANCE_ENTITY | window << 20 | caller
-            yield self.clock.at(luck.ticks(when), Rank.DIALS, entity)
-            self.clock.process(self._stranger(entity))
+            self.clock.process(self._stranger(entity, luck.ticks(when) - int(self.clock.now)))
             caller += 1
 
-    def _stranger(self, entity: int) -> Process:
+    def _stranger(self, entity: int, wait: int) -> Process:
         luck = self.luck
         block_after = self.setting.spec.hotline.block_after
         answered, attempt = 0, 0
         person = entity & 0x3FFFFFFF
         while True:
-            outcome = yield from self._call(Call.NUISANCE, HOTLINE, NUISANCE_PLACE, entity, attempt)
+            outcome = yield from self._call(Call.NUISANCE, HOTLINE, NUISANCE_PLACE, entity, attempt, wait)
             answered += outcome in (Outcome.ANSWERED, Outcome.SILENT)
             if outcome == Outcome.CLOSED or (block_after is not None and answered >= block_after):
                 return
@@ -330,8 +330,8 @@ class Evening:
             if not chance(self._nuisance_again, again):
                 return
             wait = luck.duration(self._nuisance_wait, Stream.NUISANCE_WAIT, NUISANCE_PLACE, person, attempt)
+            wait = max(wait, luck.resolution)
             attempt += 1
-            yield self.clock.after(max(wait, luck.resolution), Rank.DIALS, entity, attempt)
 
     def _tell(self, rank: Rank, kind: Kind, site: int, attempt: int, value: int) -> None:
         if self.log is not None:

@@ -118,8 +118,10 @@ class Headquarters:
             found = int(check(first, final, seats, int(setting.delegates[site])))
         if setting.regime == FREE_2016:
             found &= ~VIABLE_GROUP_SHRANK  # nobody is locked under the rules of 2016
+        if not self._checks:
+            found = 0
         self.findings[site] = found
-        if self._checks and found:
+        if found:
             self._tell(rank, Kind.STOPPED, site, found)
             self.clock.process(self._review_record(site, place))
         else:

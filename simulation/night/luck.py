@@ -44,7 +44,7 @@ def duration(
 @kernel
 def slowed(milliseconds: int, pace: int) -> int:
     """A duration (or a share) at a pace in millionths: 1,000,000 leaves it as it is."""
-    return milliseconds * pace // 1_000_000
+    return milliseconds // 1_000_000 * pace + milliseconds % 1_000_000 * pace // 1_000_000  # no overflow in between
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ NIGHT = {
     "people": ("count", "People who came."),
     "wait_p{50,90,95,99}_ms": ("ms", "Time in lines at check-in that so many percent of all people do not exceed."),
     "wait_mean_ms": ("ms", "Mean time in lines at check-in."),
+    "wait_total_ms": ("person-ms", "Time in lines at check-in, all people together."),
     "in_line_at_call_to_order": ("count", "People not yet checked in at the call to order."),
     "in_line": ("list of counts", "People in line every 5 minutes, from an hour before the call to order."),
     "wait_p90_by_size_ms": ("list of ms", "Time in lines that one person in ten exceeds, by precinct size; -1: none."),
@@ -45,10 +46,18 @@ NIGHT = {
     "on_duty_by_grid": ("list of counts", "Operators on duty, every 15 minutes."),
     "operators_busy_ms": ("ms", "Time on calls, all operators, over the evening's curves."),
     "operators_on_duty_ms": ("ms", "Time on duty, all operators, over the evening's curves."),
+    "chairs_hold_total_ms": ("person-ms", "Time on hold of chairs who report or want help, all calls together."),
     "holds_at_history_ms": ("list of ms", "Hold of the caller answered next at each point of `history.holds`."),
     "wrong_on_receipt": ("count", "Records with an error of the chair or of typing when they come in."),
-    "caught": ("count", "Of these, how many the checks stop."),
+    "wrong_on_receipt_by_cause": (
+        "list of counts",
+        "Of these: the worksheet is wrong; it is right, but typed wrongly.",
+    ),
+    "caught": ("count", "Of the wrong ones, how many the checks stop."),
+    "caught_by_cause": ("list of counts", "The same, by cause."),
+    "mended_by_cause": ("list of counts", "Of these, how many are right in the end, by cause."),
     "wrong": ("count", "Records at headquarters that differ from what the room did, in the end."),
+    "wrong_by_cause": ("list of counts", "The same, by cause."),
     "stopped": ("count", "Records that the checks stop, right or wrong."),
     "sde_off_nano": (
         "1e-9 SDE",
@@ -58,6 +67,17 @@ NIGHT = {
     "sde_reported_nano": ("list of 1e-9 SDE", "The same as headquarters has it."),
     "winner_true": ("index", "The candidate with most state delegate equivalents, as the rooms had it."),
     "winner_reported": ("index", "The same as headquarters has it."),
+    "national_true": (
+        "list of counts",
+        "National delegates by candidate, as the rooms had it (plan of 2020: 41); empty without all four districts.",
+    ),
+    "national_reported": ("list of counts", "The same as headquarters has it."),
+    "stations": ("count", "Check-in stations."),
+    "operators_shifts_ms": ("ms", "Time on duty, all operators, all shifts until the simulation ends."),
+    "review_total_ms": ("ms", "Time at the review desk, all reviewers together."),
+    "cost_stations_cents": ("cents", "`stations` at `costs.station`."),
+    "cost_operators_cents": ("cents", "`operators_shifts_ms` at `costs.operator_hour`, rounded down."),
+    "cost_review_cents": ("cents", "`review_total_ms` at `costs.reviewer_hour`, rounded down."),
 }
 
 PRECINCT = {

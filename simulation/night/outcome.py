@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -14,25 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulation.night import events
+from simulation.night.curves import GRID, LINE_GRID, LINE_STEP, QUANTILES, SHARES_HELD, SIZE_CLASSES, STEP
 from simulation.night.events import EventLog
 from simulation.night.hotline import Calling, Outcome
-from simulation.night.order import Call, Channel
+from simulation.night.order import Call, Channel, Stream
 from simulation.night.records import differs
 from simulation.night.setting import Setting
 from simulation.randomness import Integers
-from simulation.scenario.values import HOUR, MINUTE
+from simulation.rules.national import DISTRICTS, allocate
+from simulation.rules.sde import NANO
+from simulation.scenario.values import HOUR
 
 if TYPE_CHECKING:
     import polars as pl
-
-STEP = 15 * MINUTE
-GRID_HOURS = 11  # the evening's curves: every 15 minutes from the call to order, 19:00 to 06:00 in Iowa
-GRID = GRID_HOURS * HOUR // STEP + 1
-LINE_STEP = 5 * MINUTE
-LINE_GRID = 4 * HOUR // LINE_STEP + 1  # people in line: from an hour before the call to order to three hours after
-SIZE_CLASSES = (31, 90, 190, 400)  # upper ends of the classes of precincts by people; the last class is open
-QUANTILES = (50, 90, 95, 99)
-SHARES_HELD = (25, 50, 75, 90, 95, 99, 100)
 
 
 @dataclass(frozen=True)
@@ -143,13 +138,13 @@ class Night:
         delays = np.sort((played.started_at - setting.call_to_order)[played.started_at >= 0])
         history = setting.spec.history
         true, reported = self._sde(setting.true_records), self._sde(played.reported, played.received_at >= 0)
-        wrong_on_receipt = int(self._wrong_on_receipt.sum())
         return {
             "night": setting.luck.night,
             "sites": setting.sites,
             "people": int(setting.people.sum()),
             **{f"wait_p{q}_ms": _quantile(waits, q) for q in QUANTILES},
             "wait_mean_ms": int(waits.mean()) if len(waits) else 0,
+            "wait_total_ms": int(waits.sum()),
             "in_line_at_call_to_order": sum(int((at > setting.call_to_order).sum()) for at in played.in_at),
             "in_line": self._in_line(),
             "wait_p90_by_size_ms": self._wait_by_size(),
@@ -165,15 +160,15 @@ class Night:
             "app_tried": int((played.app_attempts > 0).sum()),
             **self._hotline(grid),
             "holds_at_history_ms": [self._hold_when_answered(point.at) for point in history.holds],
-            "wrong_on_receipt": wrong_on_receipt,
-            "caught": int((self._wrong_on_receipt & (played.findings > 0)).sum()),
-            "wrong": int(self._wrong.sum()),
-            "stopped": int((played.findings > 0).sum()),
+            **self._errors(),
             "sde_off_nano": int(self._sde_off.sum()),
             "sde_true_nano": true.tolist(),
             "sde_reported_nano": reported.tolist(),
             "winner_true": int(true.argmax()),
             "winner_reported": int(reported.argmax()),
+            "national_true": self._national(setting.true_records),
+            "national_reported": self._national(played.reported, played.received_at >= 0),
+            **self._costs(),
         }
 
     # Check-in
@@ -232,6 +227,9 @@ class Night:
             "on_duty_by_grid": [self._on_duty_at(int(at)) for at in grid],
             "operators_busy_ms": busy,
             "operators_on_duty_ms": staffed,
+            "chairs_hold_total_ms": sum(
+                self._left_queue(call) - call.dialed for call in calls if call.about in (Call.REPORT, Call.HELP)
+            ),
         }
 
     def _left_queue(self, call: Calling) -> int:
@@ -272,10 +270,10 @@ class Night:
         )
 
     def _calls_by_site(self) -> tuple[Integers, Integers]:
-        """Calls of each site, and milliseconds on hold in all of them together."""
+        """Calls that each site made, and milliseconds on hold in all of them together."""
         count, hold = np.zeros(self.setting.sites, np.int64), np.zeros(self.setting.sites, np.int64)
         for call in self.played.calls:
-            if call.site >= 0:
+            if call.site >= 0 and call.about != Call.CALLBACK:
                 count[call.site] += 1
                 hold[call.site] += self._left_queue(call) - call.dialed
         return count, hold
@@ -301,10 +299,58 @@ class Night:
         off = np.abs(self.setting.worth(self.played.reported) - self.setting.worth(self.setting.true_records))
         return np.asarray(np.where(self.played.received_at >= 0, off.sum(axis=1), 0), dtype=np.int64)
 
+    def _errors(self) -> dict[str, Any]:
+        """What became of wrong records; lists hold those of the chair, and those of typing a right worksheet."""
+        wrong, stopped, stays = self._wrong_on_receipt > 0, self.played.findings > 0, self._wrong > 0
+        of_chair = self.setting.worksheets[1] > 0
+        causes = (of_chair, ~of_chair)
+        return {
+            "wrong_on_receipt": int(wrong.sum()),
+            "wrong_on_receipt_by_cause": [int((wrong & cause).sum()) for cause in causes],
+            "caught": int((wrong & stopped).sum()),
+            "caught_by_cause": [int((wrong & stopped & cause).sum()) for cause in causes],
+            "mended_by_cause": [int((wrong & stopped & ~stays & cause).sum()) for cause in causes],
+            "wrong": int(stays.sum()),
+            "wrong_by_cause": [int((stays & cause).sum()) for cause in causes],
+            "stopped": int(stopped.sum()),
+        }
+
     def _sde(self, record: Integers, held: Any = True) -> Integers:
         """State delegate equivalents (or votes) of each group over all (held) sites, in 1e-9."""
         worth = np.where(np.asarray(held).reshape(-1, 1), self.setting.worth(record), 0)
         return np.asarray(worth.sum(axis=0), dtype=np.int64)
+
+    def _national(self, record: Integers, held: Any = True) -> list[int]:
+        """National delegates by candidate; empty for a ballot, or where a district has no sites."""
+        setting, district = self.setting, self.setting.roster.district
+        if setting.ballot or not set(DISTRICTS) <= set(district.tolist()):
+            return []
+
+        def sde(places: Any) -> dict[str, Fraction]:
+            summed = self._sde(record, np.asarray(held) & places).tolist()
+            return {name: Fraction(nano, NANO) for name, nano in zip(setting.groups, summed, strict=True)}
+
+        won = allocate({number: sde(district == number) for number in DISTRICTS}, sde(district >= 0)).delegates
+        return [won.get(name, 0) for name in setting.groups]
+
+    # Costs
+
+    def _costs(self) -> dict[str, int]:
+        """What the plan takes, and what it costs tonight, in cents."""
+        played, setting = self.played, self.setting
+        luck, costs = setting.luck, setting.spec.costs
+        review = luck.table(setting.spec.headquarters.review)
+        reviewed = np.flatnonzero((played.findings > 0) & (played.cleared_at >= 0))
+        review_ms = sum(luck.duration(review, Stream.REVIEW, int(setting.roster.places[site])) for site in reviewed)
+        stations, shifts_ms = int(played.stations.sum()), self._staffed(0, setting.until)
+        return {
+            "stations": stations,
+            "operators_shifts_ms": shifts_ms,
+            "review_total_ms": review_ms,
+            "cost_stations_cents": stations * luck.value(costs.station) * 100,
+            "cost_operators_cents": shifts_ms * luck.value(costs.operator_hour) * 100 // HOUR,
+            "cost_review_cents": review_ms * luck.value(costs.reviewer_hour) * 100 // HOUR,
+        }
 
 
 def _quantile(values: Integers, percent: int) -> int:

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from simulation.night.curves import QUANTILES, SHARES_HELD, STEP
 from simulation.night.order import Channel
-from simulation.night.outcome import QUANTILES, SHARES_HELD, STEP
 from simulation.scenario import Scenario
-from simulation.scenario.values import DAY, FULL_SHARE, MINUTE, format_clock
+from simulation.scenario.values import DAY, FULL_SHARE, HOUR, MINUTE, format_clock
 
 Row = Mapping[str, Any]
 BANDS = (5, 25, 50, 75, 95)
@@ -82,12 +82,21 @@ def summarize(scenario: Scenario, seed: int, rows: Sequence[Row]) -> dict[str, A
             "reported_wrong_share": share_of_sites("wrong"),
             "caught_share": _median_ratio(rows, "caught", ("wrong_on_receipt",)),
             "stopped_share": share_of_sites("stopped"),
+            "false_alarm_share": {
+                name: value / sites for name, value in bands([row["stopped"] - row["caught"] for row in rows]).items()
+            },
             "sde_off": {k: v / NANO for k, v in bands([row["sde_off_nano"] for row in rows]).items()},
         },
         "winner": {
             "true": _most_frequent(candidates[row["winner_true"]] for row in rows),
             "reported": _most_frequent(candidates[row["winner_reported"]] for row in rows),
             "differs_share": sum(row["winner_true"] != row["winner_reported"] for row in rows) / len(rows),
+        },
+        "national": _national(candidates, rows),
+        "costs": {
+            "plan_dollars": {name: cents / 100 for name, cents in bands([_cents(row) for row in rows]).items()},
+            "hours_in_line": _hours(rows, "wait_total_ms"),
+            "chairs_hours_on_hold": _hours(rows, "chairs_hold_total_ms"),
         },
     }
 
@@ -128,6 +137,30 @@ def logical_hash(rows: Sequence[Row]) -> str:
     return digest.hexdigest()
 
 
+def _national(candidates: Sequence[str], rows: Sequence[Row]) -> dict[str, Any] | None:
+    """National delegates of the median night by candidate; None where there are none to deal."""
+    if not rows[0]["national_true"]:
+        return None
+
+    def seats(key: str) -> dict[str, int]:
+        return {name: median([row[key][k] for row in rows]) for k, name in enumerate(candidates)}
+
+    differs = sum(row["national_true"] != row["national_reported"] for row in rows)
+    return {
+        "true": seats("national_true"),
+        "reported": seats("national_reported"),
+        "differs_share": differs / len(rows),
+    }
+
+
+def _cents(row: Row) -> int:
+    return int(row["cost_operators_cents"] + row["cost_stations_cents"] + row["cost_review_cents"])
+
+
+def _hours(rows: Sequence[Row], key: str) -> dict[str, float]:
+    return {name: round(total / HOUR, 1) for name, total in bands([row[key] for row in rows]).items()}
+
+
 def _minutes(rows: Sequence[Row], key: str) -> dict[str, float]:
     return {f"p{q}": round(median([row[f"{key}_p{q}_ms"] for row in rows]) / MINUTE, 2) for q in QUANTILES}
 
@@ -155,9 +188,9 @@ def _history(scenario: Scenario, rows: Sequence[Row], sites: int) -> list[dict[s
             found.append({"what": kind, "at": format_clock(point.at), "observed": seen, **shares, "inside": inside})
     for index, hold in enumerate(history.holds):
         band = bands([row["holds_at_history_ms"][index] for row in rows])
-        minutes = {name: round(value / MINUTE, 1) for name, value in band.items()}
+        minutes = {name: round(ms / MINUTE, 1) if ms >= 0 else None for name, ms in band.items()}  # None: nobody held
         seen = hold.hold / MINUTE
-        inside = minutes["p05"] <= seen <= minutes["p95"]
+        inside = 0 <= band["p05"] <= hold.hold <= band["p95"]
         found.append(
             {"what": "hold_minutes", "at": format_clock(hold.at), "observed": seen, **minutes, "inside": inside}
         )

@@ -5,14 +5,11 @@ Takes what a run came to and returns text; knows nothing of files, of the comman
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import polars as pl
-    from markupsafe import Markup
 
     from simulation.scenario import Scenario
 
@@ -25,26 +22,24 @@ def render(
     precincts: pl.DataFrame,
     summary: Mapping[str, Any],
     run: Mapping[str, Any],
+    *,
+    worst: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The whole page; equal input gives equal text.
 
     `rows` are `Night.row` of every night, `summary` is `summarize` of them, `precincts` has one row a site over all
-    nights, `run` has seed, nights, fixed, engine and versions.
+    nights, `run` has seed, nights, fixed, engine and versions; `worst` are rows of `worst_nights`, to be told in short.
     """
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    from simulation.report import basis, channels, checkin, errors, hotline, results, top
-    from simulation.report.chapter import Cell
+    from simulation.report import basis, channels, checkin, costs, errors, hotline, maps, results, top
+    from simulation.report import worst as worst_precincts
     from simulation.report.forecast import Forecast
-    from simulation.report.plot import style
+    from simulation.report.pages import page
 
-    forecast = Forecast(scenario, rows, precincts, summary, run)
-    chapters = [module.chapter(forecast) for module in (results, checkin, hotline, channels, errors)]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["kept"] = _kept
-    template = environment.from_string(files("simulation.report").joinpath("page.html").read_text(encoding="utf-8"))
-    return template.render(
+    forecast = Forecast(scenario, rows, precincts, summary, run, worst)
+    modules = (results, checkin, hotline, channels, maps, worst_precincts, errors, costs)
+    chapters = [chapter for chapter in (module.chapter(forecast) for module in modules) if chapter]
+    return page(
+        "page.html",
         title=scenario.spec.title,
         story=scenario.spec.story,
         basis=top.basis(forecast),
@@ -55,14 +50,4 @@ def render(
         facts=basis.facts(forecast),
         basis_finding=basis.FINDING,
         command=basis.COMMAND,
-        style=Markup(style()),
-        svg=Markup,
-        as_cell=lambda cell: cell if isinstance(cell, Cell) else Cell(cell),
     )
-
-
-def _kept(text: str) -> Markup:
-    """The text as HTML in which no line ends inside a range such as 27-36 %."""
-    from markupsafe import Markup, escape
-
-    return Markup(re.sub(r"[^ ]*\N{EN DASH}[^ ]*", r'<span class="kept">\g<0></span>', str(escape(text))))

@@ -14,7 +14,8 @@ from simulation.scenario.loading import DEFAULT_BASE
 from simulation.scenario.schema import Section, Spec
 
 FINDING = "One file and one command repeat every number on this page"
-COMMAND = "caucus simulate run.toml"
+RUN_FILE = "run.toml"  # beside the page
+COMMAND = f"caucus simulate {RUN_FILE}"
 TOLD_ELSEWHERE = ("title", "story", "sources", "run")  # keys that stand at the top of the page or beside the table
 PARTS = ("value", "low", "high")
 

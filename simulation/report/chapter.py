@@ -1,16 +1,29 @@
 """The parts of a report: a chapter is a row of panels, a panel is a finding with its picture and its tables.
 
-Knows nothing of HTML; page.html lays every chapter out in the same way, so that a new one is a new module and no more.
+Knows nothing of HTML; parts.html lays every chapter out in the same way, so that a new one is a new module and no more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from simulation.report.forecast import Forecast
 from simulation.report.plot import Key, Picture
 from simulation.report.words import DASH, JOINED
+
+if TYPE_CHECKING:
+    from simulation.report.forecast import Forecast
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """A number in large type with a few smaller words behind it, what it is, and its range."""
+
+    value: str
+    meaning: str
+    range: str = ""
+    behind: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,16 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Story:
+    """A precinct's night in a few sentences, and the command that tells it in full."""
+
+    finding: str
+    night: str
+    text: str
+    command: str
+
+
+@dataclass(frozen=True)
 class Panel:
     """One finding in one sentence, what shows it, and what else there is to say."""
 
@@ -60,6 +83,7 @@ class Panel:
     table: Table | None = None  # beside the picture, always open
     more: Sequence[Table] = ()  # long tables, folded until somebody asks
     note: str = ""
+    stories: Sequence[Story] = ()
 
 
 @dataclass(frozen=True)

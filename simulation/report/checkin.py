@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from simulation.night.outcome import LINE_STEP, SIZE_CLASSES
+from simulation.night.curves import LINE_STEP, SIZE_CLASSES
 from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, Panel, Table, fan_key, range_name, usual_name, with_range
 from simulation.report.forecast import NEVER, Band, Forecast, Row

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from simulation.night.outcome import LINE_STEP, STEP
+from simulation.night.curves import LINE_STEP, STEP
 from simulation.night.summary import quantile
 from simulation.scenario.values import HOUR
 
@@ -42,6 +42,7 @@ class Forecast:
     precincts: pl.DataFrame
     summary: Mapping[str, Any]
     run: Mapping[str, Any]
+    worst: Sequence[Row] = ()  # precincts in one night each, see `experiment.precincts.worst_nights`
 
     @property
     def nights(self) -> int:

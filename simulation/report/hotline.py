@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
 
+from simulation.night.curves import STEP
 from simulation.night.order import Call
-from simulation.night.outcome import STEP
 from simulation.report import plot
 from simulation.report.chapter import Chapter, Panel, Table, fan_key, range_name, usual_name, with_range
 from simulation.report.forecast import Band, Forecast, Row

@@ -14,16 +14,17 @@ from dataclasses import dataclass
 from functools import cache
 from html import escape
 from importlib.resources import files
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from simulation.report.forecast import Band
 from simulation.scenario.values import HOUR, format_clock
 
-Mark = Literal["line", "solid", "inner", "outer", "dashed", "point"]  # in the key to a figure; see page.html
+if TYPE_CHECKING:  # whoever draws nothing does not wait for matplotlib
+    from matplotlib.axes import Axes
+
+    from simulation.report.forecast import Band
+
+# In the key to a figure; see parts.html
+Mark = Literal["line", "solid", "inner", "outer", "dashed", "point", "cross", "dot"]
 Paint = Callable[["Sheet"], None]
 Key = tuple[tuple[Mark, str], ...]
 
@@ -46,6 +47,8 @@ class Sheet:
     def __init__(self, width: int, height: int) -> None:
         self.width = width
         self.height = height
+        from matplotlib.figure import Figure
+
         self.figure = Figure(figsize=(width / 72, height / 72))
 
     @property
@@ -180,6 +183,8 @@ def points(axes: Axes, at: Sequence[float], values: Sequence[float]) -> None:
 
 
 def _painted(paint: Paint, width: int, height: int) -> str:
+    import matplotlib as mpl
+
     with mpl.rc_context():
         mpl.rcdefaults()  # whatever the machine's own settings say
         mpl.rcParams.update(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simulation.night.outcome import SHARES_HELD, STEP
+from simulation.night.curves import SHARES_HELD, STEP
 from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, Panel, Table, fan_key, range_name, usual_name, with_range
 from simulation.report.forecast import Band, Forecast

@@ -5,19 +5,30 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from simulation.night.order import Call, Channel, Kind
+from simulation.night.hotline import Calling, Outcome
+from simulation.night.order import Call, Channel, Kind, Rank
 from simulation.night.outcome import Night
-from simulation.report.words import capitalized, clock, duration, number, plural
-from simulation.rules.audit import explain
-from simulation.scenario.values import MINUTE, SECOND
+from simulation.night.summary import quantile
+from simulation.report.words import capitalized, clock, clock_and_day, duration, number, plain, plural, site_name
+from simulation.rules.audit import KINDS, explain
+from simulation.scenario.values import MINUTE
 
 LATE = 5 * MINUTE  # a start this much after the hour is worth a reason
-_CALLS = {Call.REPORT: "the hotline", Call.HELP: "the hotline for help"}
+SLOW = 30 * MINUTE  # so much longer than usual in the room, too
+_WAYS = {
+    Channel.APP: "by app",
+    Channel.PHONE: "by telephone",
+    Channel.INBOX: "by photo",
+    Channel.REACHED: "because it asked",
+    Channel.HAND: "by hand",
+}
 Row = Mapping[str, Any]
+Ranked = tuple[int, int, str]  # clock time in ms, what happens first in the same ms, and a sentence
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class Evening:
 
 def in_short(row: Row, call_to_order: int) -> str:
     """The evening in a few sentences, from the precinct's row alone."""
-    sentences = [f"{plural(row['people'], 'person', 'people')} came, for {plural(row['stations'], 'station')}."]
+    sentences = [f"{plural(row['people'], 'person', 'people')} came to {plural(row['stations'], 'check-in station')}."]
     sentences += [capitalized(cause) + "." for cause in delays(row, call_to_order)]
     if row["ready_at_ms"] >= 0:
         sentences.append(
@@ -59,7 +70,7 @@ def delays(row: Row, call_to_order: int) -> list[str]:
     causes = []
     line = row["last_in_at_ms"] - call_to_order
     if line > LATE:
-        text = f"the line was gone only at {clock(row['last_in_at_ms'])}"
+        text = f"the line at the door lasted until {clock(row['last_in_at_ms'])}"
         if row["forms_ran_out_at_ms"] >= 0:
             text += f", because registration forms ran out at {clock(row['forms_ran_out_at_ms'])}"
         causes.append((line, text))
@@ -75,19 +86,19 @@ def delays(row: Row, call_to_order: int) -> list[str]:
 def evening(night: Night, site: int) -> Evening:
     """Tell a site's night from its log. ValueError where the night was played without one."""
     if night.played.log is None:
-        raise ValueError("this night was played without its event log")
+        raise ValueError("this night was played without its event log: play_night(..., log=True)")
     row = night.precincts.row(site, named=True)
     setting = night.setting
     ready, reported = row["ready_at_ms"], row["reported_at_ms"]
-    name = f"{row['precinct']} ({row['county']})"
+    name = site_name(row["county"], row["precinct"])
     if reported < 0:
         finding = f"Headquarters never had the result of {name}"
     else:
         after = f", {duration(reported - ready)} after its worksheet was signed" if reported - ready >= MINUTE else ""
         finding = f"Headquarters had the result of {name} at {clock(reported)}{after}"
-    causes = (*delays(row, setting.call_to_order), *_reporting_causes(night, site, row))
-    moments = sorted(_moments(night, site, row), key=lambda moment: moment.at)
-    return Evening(name, finding, causes, tuple(moments))
+    causes = (*delays(row, setting.call_to_order), *_slow_room(night, row), *_reporting_causes(night, site, row))
+    moments = sorted(_moments(night, site, row), key=lambda ranked: ranked[:2])
+    return Evening(name, finding, causes, tuple(Moment(at, told) for at, _, told in moments))
 
 
 def _arrival(row: Row) -> str:
@@ -110,43 +121,113 @@ def _arrival(row: Row) -> str:
     return "headquarters never had the result"
 
 
+def _slow_room(night: Night, row: Row) -> Iterator[str]:
+    """Where the room took much longer than most."""
+    signed = night.played.ready_at >= 0
+    if row["ready_at_ms"] < 0:
+        return
+    took = row["ready_at_ms"] - row["started_at_ms"]
+    usual = quantile((night.played.ready_at - night.played.started_at)[signed].tolist(), 50)
+    if took >= usual + SLOW:
+        yield f"the room took {duration(took)}, when half of all rooms took {duration(usual)} or less"
+
+
 def _reporting_causes(night: Night, site: int, row: Row) -> Iterator[str]:
     """What stood between the worksheet and headquarters."""
     if row["channel"] in (Channel.REACHED, Channel.NONE):
         yield "the chair did not report"
-    if row["channel"] != Channel.APP and row["app_attempts"]:
-        yield f"the app failed {plural(row['app_attempts'], 'time')}"
-    holds = [call for call in night.played.calls if call.site == site and call.about == Call.REPORT]
-    left = [call.answered if call.answered >= 0 else call.ended for call in holds]
-    longest = max((end - call.dialed for call, end in zip(holds, left, strict=True)), default=0)
-    if row["hold_ms"] >= LATE:
-        calls = plural(len(holds), "call")
-        yield f"{duration(row['hold_ms'])} on hold in {calls}" + (
-            f", the longest {duration(longest)}" if len(holds) > 1 else ""
-        )
+    failed = row["app_attempts"] - (row["channel"] == Channel.APP)
+    if failed > 0 and row["channel"] != Channel.REACHED:
+        before = " before it took the report" if row["channel"] == Channel.APP else ""
+        yield f"the app failed {_times(failed)}{before}"
+    calls = calls_of(night, site)
+    reports = calls[Call.REPORT]
+    search = reports[0].dialed - row["ready_at_ms"] if reports else 0
+    if row["chair_untrained"] and not row["app_attempts"] and search >= LATE:
+        yield f"the untrained chair took {duration(search)} to find the number of the hotline"
+    for about, why in ((Call.REPORT, ""), (Call.HELP, " for help")):
+        holds = [left_queue(call, night) - call.dialed for call in calls[about]]
+        if sum(holds) >= LATE:
+            longest = f", the longest {duration(max(holds))}" if len(holds) > 1 else ""
+            yield f"{duration(sum(holds))} on hold in {plural(len(holds), 'call')}{why}{longest}"
+    busy = sum(call.outcome == Outcome.BUSY for call in reports)
+    if busy:
+        yield f"the hotline was busy {_times(busy)}"
+    if row["channel"] == Channel.INBOX:
+        yield "the chair gave up calling and sent a photo of the worksheet"
     if row["channel"] == Channel.HAND:
         yield "the chair left it for the morning"
 
 
-def _moments(night: Night, site: int, row: Row) -> Iterator[Moment]:
+def calls_of(night: Night, site: int) -> dict[Call, list[Calling]]:
+    """A site's calls by what they are about, each in the order of dialing."""
+    own = [call for call in night.played.calls if call.site == site]
+    return {about: [call for call in own if call.about == about] for about in Call}
+
+
+def left_queue(call: Calling, night: Night) -> int:
+    """When a caller was answered or gave up; the end of the simulation where it came to neither."""
+    return next((at for at in (call.answered, call.ended) if at >= 0), night.setting.until)
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count) or f"{number(count)} times"
+
+
+def _moments(night: Night, site: int, row: Row) -> Iterator[Ranked]:
     setting = night.setting
-    door = (
-        f"doors open. {plural(row['people'], 'person', 'people')} will come, for {plural(row['stations'], 'station')}"
-    )
-    yield Moment(setting.doors_open, capitalized(door) + ".")
+    coming = f"{plural(row['people'], 'person', 'people')} will come, to {plural(row['stations'], 'check-in station')}"
+    yield setting.doors_open, 0, f"The doors open. {capitalized(coming)}."
     waiting = row["in_line_at_call_to_order"]
     if waiting:
-        yield Moment(setting.call_to_order, f"The hour of the call to order: {number(waiting)} are not yet checked in.")
+        not_in = f"{plural(waiting, 'person is', 'people are')} not checked in yet"
+        yield setting.call_to_order, 0, f"It is time for the call to order, but {not_in}."
     if row["people"]:
-        longest = duration(row["wait_max_ms"])
-        yield Moment(row["last_in_at_ms"], f"The last person is in. The longest time in line was {longest}.")
+        longest = f"The longest time in line was {duration(row['wait_max_ms'])}"
+        yield row["last_in_at_ms"], Rank.SERVICE_ENDS, f"The last person is in. {longest}."
+    for calls in calls_of(night, site).values():
+        for call in calls:
+            yield from _told_call(call)
     assert night.played.log is not None  # evening() made sure
-    for at, _rank, kind, where, _entity, attempt, value in night.played.log:
+    for at, rank, kind, where, _entity, attempt, value in night.played.log:
         if where != site:
             continue
-        text = _told(Kind(kind), night, site, attempt, value)
-        if text:
-            yield Moment(at, text)
+        told = _told(Kind(kind), night, site, attempt, value)
+        if told:
+            yield at, rank, told
+
+
+def _told_call(call: Calling) -> Iterator[Ranked]:
+    """A call from the dial to its end; one of headquarters only where somebody came to speak."""
+    if call.about == Call.CALLBACK:
+        if call.answered >= 0:
+            yield call.answered, Rank.CALL_ENDS, "An operator calls back and asks for the result once more."
+        return
+    dials, caller = "The chair calls the hotline", "the chair"
+    if call.about == Call.HELP:
+        dials, caller = f"{dials} for help with the app", "the chair, who called for help,"
+    if call.outcome == Outcome.BUSY:
+        yield call.dialed, Rank.DIALS, f"{dials}: busy."
+    elif call.outcome == Outcome.CLOSED and call.ended == call.dialed:
+        yield call.dialed, Rank.DIALS, f"{dials}: nobody is on duty."
+    elif call.answered == call.dialed:
+        yield call.dialed, Rank.DIALS, f"{dials} and is answered at once."
+    else:
+        yield call.dialed, Rank.DIALS, f"{dials}."
+    if call.answered > call.dialed:
+        held = duration(call.answered - call.dialed)
+        yield call.answered, Rank.CALL_ENDS, f"{capitalized(caller)} is answered after {held} on hold."
+    held = duration(call.ended - call.dialed)
+    if call.outcome == Outcome.SILENT:
+        yield call.ended, Rank.CALL_ENDS, "The operator hears nobody and hangs up."
+    elif call.outcome == Outcome.ANSWERED:
+        done = "has taken the result" if call.about == Call.REPORT else "has given advice"
+        talked = duration(call.ended - call.answered)
+        yield call.ended, Rank.CALL_ENDS, f"The operator {done}, after {talked} of talk."
+    elif call.outcome == Outcome.HUNG_UP:
+        yield call.ended, Rank.PATIENCE_ENDS, f"{capitalized(caller)} hangs up after {held} on hold."
+    elif call.outcome == Outcome.CLOSED and call.ended > call.dialed:
+        yield call.ended, Rank.SHIFT_CHANGES, f"The hotline closes; {caller} was on hold for {held} in vain."
 
 
 def _told(kind: Kind, night: Night, site: int, attempt: int, value: int) -> str:
@@ -158,36 +239,63 @@ def _told(kind: Kind, night: Night, site: int, attempt: int, value: int) -> str:
     if kind == Kind.COUNTED:
         times = f", at the {('', '', 'second', 'third')[room.counts]} count" if room.counts > 1 else ""
         wrong = value - int(night.setting.people[site])
-        more = f", {plural(wrong, 'person', 'people')} more than checked in" if wrong else ""
-        return f"{plural(value, 'person', 'people')} counted{times}{more}."
+        more = f", which is {number(wrong)} too many" if wrong else ""
+        return f"{plural(value, 'person is', 'people are')} counted{times}{more}."
     if kind == Kind.ALIGNED and night.setting.ballot:
         return "The ballots are in."
     if kind == Kind.ALIGNED:
-        return f"First alignment: {plural(value, 'viable group')}."
+        return f"The first alignment ends with {plural(value, 'viable group')}."
     if kind == Kind.REALIGNED:
-        return f"Realignment is over: {plural(value, 'person', 'people')} in the final count."
-    if kind == Kind.CALL_ENDED:
-        if value < 20 * SECOND:
-            return "An operator picks up, hears nobody, and hangs up."
-        return f"The call is over after {duration(value)} of talk."
+        return f"The realignment is over; {plural(value, 'person is', 'people are')} in the final count."
+    if kind == Kind.READY:
+        return "The worksheet is signed" + (", with an error in its arithmetic." if value else ".")
+    if kind == Kind.APP_FAILED:
+        return f"The app fails at attempt {attempt + 1}."
+    if kind == Kind.SUBMITTED:
+        return "The app says that the report is in" + (", but headquarters has nothing." if value else ".")
     if kind == Kind.RECEIVED:
-        return f"Headquarters holds the result ({Channel(value).name.lower()})."
+        return f"Headquarters has the result, {_WAYS[Channel(value)]}."
     if kind == Kind.STOPPED:
-        return f"The checks stop the record: {', '.join(explain(value)).replace('_', ' ')}."
-    called = _CALLS.get(Call(value)) if kind in (Kind.DIALED, Kind.BUSY, Kind.CLOSED) else None
+        codes = explain(value)
+        if len(codes) > 1 and "award_not_by_rule" in codes:  # the others say why
+            codes = [code for code in codes if code != "award_not_by_rule"]
+        return f"The checks stop the record: {'; '.join(KINDS[code].meaning for code in codes)}."
     sentences = {
-        Kind.FORMS_RAN_OUT: f"Registration forms run out after {plural(value, 'registration')}.",
-        Kind.FORMS_CAME: f"New forms come; {plural(value, 'person', 'people')} waited for them.",
-        Kind.READY: "The worksheet is signed" + (", with an error in its arithmetic." if value else "."),
-        Kind.APP_FAILED: f"The app fails, attempt {attempt + 1}.",
-        Kind.SUBMITTED: "The app says that the report is in" + (", but headquarters has nothing." if value else "."),
-        Kind.DIALED: f"The chair dials {called}." if called else "Headquarters calls back for a result that it holds.",
-        Kind.BUSY: "Busy.",
-        Kind.CLOSED: "Nobody is on duty any more.",
-        Kind.ANSWERED: f"Somebody answers after {duration(value)} on hold." if value else "Somebody answers at once.",
-        Kind.HUNG_UP: f"The chair hangs up after {duration(value)} on hold.",
+        Kind.FORMS_RAN_OUT: f"The registration forms run out after {plural(value, 'registration')}.",
+        Kind.FORMS_CAME: f"New forms arrive; {plural(value, 'person', 'people')} waited for them.",
         Kind.SENT: f"The chair sends a photo of the worksheet; {plural(value, 'message')} came before it.",
         Kind.REVIEWED: "The review desk " + ("corrects the record." if value else "lets the record stand."),
         Kind.RELEASED: "The public sees the result.",
     }
     return sentences.get(kind, "")
+
+
+def text(told: Evening, width: int) -> str:
+    """The evening for a terminal of so many columns."""
+    lines = _wrapped(f"{told.finding}.", width)
+    for cause in told.causes:
+        lines += _wrapped(f"- {cause}", width, 2)
+    lines.append("")
+    today = ""
+    for moment in told.moments:
+        time, day = clock_and_day(moment.at)
+        if day != today:
+            lines.append(f"{capitalized(day)}:")
+            today = day
+        lines += _wrapped(f"{time}  {moment.text}", width, 7)
+    return plain("\n".join(lines))
+
+
+def as_json(told: Evening) -> dict[str, Any]:
+    """The evening for other programs: clock times as people read them, and in ms since midnight of caucus day."""
+    return {
+        "finding": plain(told.finding),
+        "causes": [plain(cause) for cause in told.causes],
+        "moments": [{"at": clock(one.at), "at_ms": one.at, "text": plain(one.text)} for one in told.moments],
+    }
+
+
+def _wrapped(sentence: str, width: int, indent: int = 0) -> list[str]:
+    return textwrap.wrap(
+        sentence, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )

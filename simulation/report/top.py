@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from simulation.report.chapter import KeyNumber
 from simulation.report.checkin import lines_gone
 from simulation.report.forecast import Forecast
 from simulation.report.words import clock, clock_and_day, clock_range, duration, duration_range, number, plural
-
-
-@dataclass(frozen=True)
-class KeyNumber:
-    """A number in large type with a few smaller words behind it, what it is, and its range."""
-
-    value: str
-    meaning: str
-    range: str = ""
-    behind: str = ""
 
 
 def key_numbers(forecast: Forecast) -> list[KeyNumber]:

@@ -37,6 +37,16 @@ def capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def site_name(county: str, precinct: str) -> str:
+    """A precinct as people call it: with its county, where its own name does not say so."""
+    return precinct if county in precinct else f"{precinct}, {county}"
+
+
+def plain(text: str) -> str:
+    """The text with ordinary blanks only, for terminals and programs."""
+    return text.replace(THIN, " ").replace(JOINED, " ")
+
+
 def percent(share: float) -> str:
     """A share of 1: whole percent, tenths near 0 and 1, and never 0 % or 100 % for what is neither."""
     return _percent_digits(share) + THIN + "%"

@@ -17,6 +17,7 @@ from simulation.scenario.distributions import (
     ShareDistribution,
 )
 from simulation.scenario.values import (
+    HOUR,
     SECOND,
     VALUE_KIND,
     VALUE_KINDS,
@@ -33,6 +34,11 @@ from simulation.scenario.values import (
     OptionalPositive,
     Share,
 )
+
+MOST_STRANGERS = 500_000  # of one window: each is a number below 2**20 in the addresses of his luck
+
+
+MOST_ATTEMPTS = 1000
 
 
 class Section(BaseModel):
@@ -219,6 +225,12 @@ class App(Section):
     lost: AssumedShare = Field(description="Share of reports that the app acknowledges and headquarters never sees.")
     outages: list[Outage] = Field(description="Times in which every attempt fails.")
 
+    @model_validator(mode="after")
+    def _some_attempts(self) -> Self:
+        if not 1 <= self.attempts.low <= self.attempts.high <= MOST_ATTEMPTS:
+            raise ValueError(f"1 to {MOST_ATTEMPTS} attempts")
+        return self
+
 
 class Shift(Span):
     """Operators on duty for a time. Overlapping shifts add up; a shift that ends lets its calls finish."""
@@ -230,6 +242,12 @@ class Nuisance(Span):
     """Calls that are not from chairs, for a time."""
 
     calls_per_hour: AssumedCount = Field(description="New callers an hour (a Poisson process).")
+
+    @model_validator(mode="after")
+    def _countable(self) -> Self:
+        if self.calls_per_hour.high * (self.end - self.start) > MOST_STRANGERS * HOUR:
+            raise ValueError(f"no more than {MOST_STRANGERS:,} new callers in all")
+        return self
 
 
 class Handling(Section):
@@ -366,6 +384,14 @@ class Headquarters(Section):
     release: Release
 
 
+class Costs(Section):
+    """What a night costs in dollars. Nothing that happens depends on it."""
+
+    operator_hour: AssumedCount = Field(description="Dollars for an hour of an operator on duty.")
+    station: AssumedCount = Field(description="Dollars for a check-in station: its table, lists, forms and signs.")
+    reviewer_hour: AssumedCount = Field(description="Dollars for an hour of work at the review desk.")
+
+
 class HistoryPoint(Section):
     """One published figure of a real night."""
 
@@ -428,6 +454,7 @@ class Spec(Section):
     inbox: Inbox
     hand_delivery: HandDelivery
     headquarters: Headquarters
+    costs: Costs
     history: History = Field(default_factory=History)
     run: Run | None = None
 

@@ -12,11 +12,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from simulation.experiment.precincts import over_all_nights
 from simulation.night import play_night
 from simulation.night.summary import summarize
-from simulation.report import render
+from simulation.report import maps, plot, render
+from simulation.report.forecast import Forecast
 from simulation.roster import synthesize
 from simulation.scenario import load
+from simulation.scenario.values import DAY, HOUR, MINUTE
 
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+PHONE, TABLET, DESK = {"width": 390, "height": 844}, {"width": 768, "height": 1024}, {"width": 1280, "height": 900}
 
 # The texts of visible pictures that lie on each other, by more than the two pixels that boxes of lines may share
 OVERLAPPING = """() => {
@@ -82,9 +84,47 @@ def test_the_page_fits_its_screen(browser: Browser, report: Path, size: dict[str
     pictures = page.locator("svg[role=img]").evaluate_all(
         "all => all.filter(one => one.checkVisibility()).map(one => one.getAttribute('class'))"
     )
-    assert pictures == [shown] * 5
+    assert pictures == [shown] * 7
     assert page.evaluate(OVERLAPPING) == []
     assert page.evaluate(SMALLEST_TEXT) >= 11
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def map_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nothing but the map of all Iowa, with the longest names and values that may stand on it."""
+    scenario = load("iowa-2020")
+    roster = scenario.roster
+    longest = ("Pottawattamie", "Black Hawk", "Des Moines")
+    waits = [90 * MINUTE if county in longest else k % 130 * MINUTE for k, county in enumerate(roster.counties)]
+    results = [DAY + (14 if county in longest else k % 12) * HOUR for k, county in enumerate(roster.counties)]
+    columns = {
+        "people_p50": waits,
+        "wait_p90_ms_p50": waits,
+        "start_delay_ms_p50": waits,
+        "reported_at_ms_p50": results,
+    }
+    names = {"id": roster.ids, "county": roster.counties, "precinct": roster.precincts}
+    chapter = maps.chapter(Forecast(scenario, [{}], pl.DataFrame(names | columns), {}, {}))
+    picture = chapter.panels[0].picture if chapter else None
+    assert picture is not None
+    page = tmp_path_factory.mktemp("map") / "map.html"
+    figure = f'<div class="page"><figure class="figure">{picture.wide}{picture.narrow}</figure></div>'
+    head = f'<meta name="viewport" content="width=device-width"><style>{plot.style()}</style>'
+    page.write_text(f'<!doctype html><meta charset="utf-8">{head}{figure}', encoding="utf-8")
+    return page
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [(PHONE, "narrow"), (TABLET, "wide"), (DESK, "wide")], ids=["phone", "tablet", "desk"]
+)
+def test_the_map_fits_its_screen(browser: Browser, map_page: Path, size: dict[str, int], shown: str) -> None:
+    """Its labels can be read and none lies on another."""
+    page = opened(browser, map_page, size)
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    assert page.locator(f"svg.{shown}").is_visible()
+    assert page.evaluate(OVERLAPPING) == []
+    assert page.evaluate(SMALLEST_TEXT) >= (11 if size != TABLET else 9)
     page.close()
 
 

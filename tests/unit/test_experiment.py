@@ -20,13 +20,13 @@ from simulation.errors import InputError, UnfinishedError
 from simulation.experiment import run_nights, store
 from simulation.experiment.findings import _clocks, _minutes, _percent, _share
 from simulation.experiment.folder import Folder
-from simulation.experiment.precincts import over_all_nights
+from simulation.experiment.precincts import over_all_nights, worst_nights
 from simulation.experiment.run_file import differences
 from simulation.night.order import Channel
 from simulation.scenario import Scenario, load
 
 ROOT = Path(__file__).resolve().parents[2]
-HOUR = 3_600_000
+HOUR, MINUTE = 3_600_000, 60_000
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A report that costs nothing: what stands in it is not the subject here."""
-    monkeypatch.setattr("simulation.report.render", lambda *_: "<!doctype html>")
+    monkeypatch.setattr("simulation.report.render", lambda *_, **__: "<!doctype html>")
 
 
 # Processes
@@ -233,6 +233,33 @@ def by_night(**columns: list[int]) -> pl.LazyFrame:
     )
     names = {"id": ["a/1"] * nights, "county": ["a"] * nights, "precinct": ["1"] * nights}
     return pl.LazyFrame({"night": list(range(nights)), **names, **plain, **columns})
+
+
+def test_the_worst_precinct_is_told_in_the_middle_one_of_its_nights() -> None:
+    """Not in the night in which all goes wrong, and not in its best one."""
+    late = [minutes * MINUTE for minutes in (90, 5, 40, 10, 60)]
+    (found,) = worst_nights(by_night(start_delay_ms=late))
+    assert (found["night"], found["lost_ms"], found["id"]) == (2, 40 * MINUTE, "a/1")
+
+
+def test_precincts_are_as_bad_as_all_their_nights_together() -> None:
+    """Late starts and late results add up; beyond four hours each, or without an end, a night is simply lost."""
+    never, sound, slow, late = (
+        by_night(start_delay_ms=starts, reported_at_ms=results).with_columns(id=pl.lit(name)).collect()
+        for name, starts, results in (
+            ("never", [-1] * 5, [-1] * 5),
+            ("sound", [0] * 5, [0] * 5),
+            ("slow", [0] * 5, [20 * HOUR] * 5),
+            ("late", [HOUR] * 5, [3 * HOUR + MINUTE] * 5),
+        )
+    )
+    nights = pl.concat(
+        frame.filter(pl.col("night") == night) for night in range(5) for frame in (sound, slow, late, never)
+    )
+    found = worst_nights(nights.lazy(), 3)
+    assert [(row["id"], row["lost_ms"]) for row in found] == [
+        ("never", 8 * HOUR), ("late", 4 * HOUR + MINUTE), ("slow", 4 * HOUR),
+    ]  # fmt: skip
 
 
 def test_quantiles_over_nights_are_values_that_occurred() -> None:

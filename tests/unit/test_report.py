@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -15,10 +16,10 @@ import matplotlib as mpl
 import polars as pl
 import pytest
 
-from simulation.experiment.precincts import over_all_nights
+from simulation.experiment.precincts import over_all_nights, worst_nights
 from simulation.night import play_night
 from simulation.night.summary import summarize
-from simulation.report import channels, checkin, errors, hotline, plot, render, results, top, words
+from simulation.report import channels, checkin, costs, errors, hotline, plot, render, results, top, words, worst
 from simulation.report.forecast import Forecast
 from simulation.roster import synthesize
 from simulation.scenario import Scenario, load
@@ -112,27 +113,39 @@ def nights(scenario: Scenario) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def precincts(nights: list[Any]) -> pl.DataFrame:
-    """The precincts over all nights, as precincts.parquet has them."""
-    frames = [night.precincts.select(pl.lit(k).alias("night"), pl.all()) for k, night in enumerate(nights)]
-    return over_all_nights(pl.concat(frames).lazy())
+def by_night(nights: list[Any]) -> pl.LazyFrame:
+    """One row per night and precinct."""
+    frames: list[pl.DataFrame] = [
+        night.precincts.select(pl.lit(k).alias("night"), pl.all()) for k, night in enumerate(nights)
+    ]
+    return pl.concat(frames).lazy()
 
 
 @pytest.fixture(scope="module")
-def forecast_of(scenario: Scenario, nights: list[Any], precincts: pl.DataFrame) -> Callable[..., Forecast]:
+def precincts(by_night: pl.LazyFrame) -> pl.DataFrame:
+    """The precincts over all nights, as precincts.parquet has them."""
+    return over_all_nights(by_night)
+
+
+@pytest.fixture(scope="module")
+def forecast_of(
+    scenario: Scenario, nights: list[Any], by_night: pl.LazyFrame, precincts: pl.DataFrame
+) -> Callable[..., Forecast]:
     """The forecast of so many of those nights (repeated where there are less), each row changed by `change`."""
 
     def make(change: Change = dict, only: int = 3) -> Forecast:
         rows = [{**nights[k % 3].row, "night": k} for k in range(only)]
         rows = [{**row, **change(row)} for row in rows]
         run = {**RUN, "nights": len(rows)}
-        return Forecast(scenario, rows, precincts, summarize(scenario, 3, rows), run)
+        return Forecast(scenario, rows, precincts, summarize(scenario, 3, rows), run, worst_nights(by_night))
 
     return make
 
 
 def page_of(forecast: Forecast) -> str:
-    return render(forecast.scenario, forecast.rows, forecast.precincts, forecast.summary, forecast.run)
+    return render(
+        forecast.scenario, forecast.rows, forecast.precincts, forecast.summary, forecast.run, worst=forecast.worst
+    )
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +190,7 @@ def test_references_meet_one_element(page: Page) -> None:
 
 def test_every_picture_has_its_finding_its_words_and_its_table(page: Page) -> None:
     figures = page.all("figure")
-    assert len(figures) == 5
+    assert len(figures) == 7
     for figure in figures:
         heading = page.with_id(figure.attributes["aria-labelledby"])
         assert heading.tag in ("h2", "h3")
@@ -344,21 +357,25 @@ def test_results_at_their_ends(
 def test_a_night_without_results_still_has_its_page(forecast_of: Callable[..., Forecast]) -> None:
     """Nothing comes in, nobody comes, nobody calls: the report says so."""
     nothing = {
-        "people": 0, "in_line": [0] * 49, "in_line_at_call_to_order": 0, "wait_p90_by_size_ms": [-1] * 5,
+        "people": 0, "in_line": [0] * 61, "wait_total_ms": 0, "chairs_hold_total_ms": 0,
+        "in_line_at_call_to_order": 0, "wait_p90_by_size_ms": [-1] * 5,
         "reported": [0] * 45, "released": [0] * 45, "channels": [PRECINCTS, 0, 0, 0, 0, 0], "app_tried": 0,
         "calls": 0, "calls_by_kind": [0] * 4, "answered": 0, "hung_up": 0, "busy_tones": 0,
         "wrong_on_receipt": 0, "caught": 0, "wrong": 0, "stopped": 0, "sde_off_nano": 0,
+        **{f"{what}_by_cause": [0, 0] for what in ("wrong_on_receipt", "caught", "mended", "wrong")},
+        "cost_operators_cents": 0, "cost_stations_cents": 0, "cost_review_cents": 0,
         "holds_at_history_ms": [-1] * 5, "hold_when_answered_by_grid_ms": [-1] * 45,
         **{f"held_p{share}_at_ms": -1 for share in (25, 50, 75, 90, 95, 99, 100)},
     }  # fmt: skip
     page = Page(page_of(forecast_of(lambda _: nothing, only=1)))
     findings = [heading.text for heading in page.all("h2")]
-    assert findings[:5] == [
+    assert [findings[k] for k in (0, 1, 2, 3, 6, 7)] == [
         "No result reaches headquarters by 06:00 the next day",
         "Nobody is left in line when the caucus is called to order at 19:00",
         "Nobody calls the hotline",
         "No result reaches headquarters in the days that the simulation looks at",
         "Every result that headquarters holds is right",
+        "The plan costs nothing; hardly anybody waits",
     ]
     text = page.all("main")[0].text
     assert "One night is one possibility, not a forecast" in text
@@ -414,12 +431,12 @@ def test_a_hotline_that_hardly_matters_gets_no_picture(forecast_of: Callable[...
 def test_lines_in_a_sentence(forecast_of: Callable[..., Forecast]) -> None:
     def change(row: Row) -> Row:
         standing = 20 + row["night"]  # grid points of five minutes from 18:00
-        return {"people": 1000, "in_line_at_call_to_order": 200, "in_line": [9] * standing + [0] * (49 - standing)}
+        return {"people": 1000, "in_line_at_call_to_order": 200, "in_line": [9] * standing + [0] * (61 - standing)}
 
     sentence = f"At 19:00, 20{THIN}% of the people still stand in line; the last line is gone by 19:45"
     assert checkin.finding(forecast_of(change)) == sentence
-    forever = checkin.finding(forecast_of(lambda _: {"in_line": [9] * 49}))
-    assert forever.endswith("; the last line stands until after 22:00")
+    forever = checkin.finding(forecast_of(lambda _: {"in_line": [9] * 61}))
+    assert forever.endswith("; the last line stands until after 23:00")
     rare = checkin.finding(forecast_of(lambda row: {"in_line_at_call_to_order": 5 if row["night"] == 1 else 0}))
     assert rare == "On a usual night nobody is left in line at 19:00, on a bad one 5 people"
 
@@ -465,11 +482,119 @@ def test_errors_in_a_sentence(forecast_of: Callable[..., Forecast]) -> None:
     assert errors.finding(mended) == "1 result came in wrong, and none of them stays wrong"
 
 
+def test_what_became_of_wrong_records_adds_up(forecast_of: Callable[..., Forecast]) -> None:
+    """Every record that came in wrong is in one part of a bar; false alarms have their own."""
+    counts = {
+        "wrong_on_receipt": 30, "wrong_on_receipt_by_cause": [10, 20], "caught": 23, "caught_by_cause": [8, 15],
+        "mended_by_cause": [0, 14], "wrong": 16, "wrong_by_cause": [10, 6], "stopped": 27,
+    }  # fmt: skip
+    forecast = forecast_of(lambda row: {**counts, "stopped": 26 + row["night"]})
+    shown = {
+        fate.name: [(part.name, part.records) for part in fate.parts if part.records] for fate in errors.fates(forecast)
+    }
+    assert list(shown.values()) == [
+        [("stopped, yet stay wrong", 8), ("not stopped, stay wrong", 2)],
+        [("stopped and put right", 14), ("stopped, yet stay wrong", 1), ("not stopped, stay wrong", 5)],
+        [("false alarms", 4)],
+    ]
+    texts = " ".join(errors.chapter(forecast).panels[0].text)
+    assert texts.startswith("The checks stop 27 records, 4 of them right ones, false alarms")
+
+
+def test_without_checks_nothing_is_said_to_be_stopped(roster_file: Path, forecast_of: Callable[..., Forecast]) -> None:
+    unchecked = load("iowa-2020", {"headquarters.checks": False}, roster_file)
+    forecast = replace(forecast_of(), scenario=unchecked)
+    assert errors.chapter(forecast).panels[0].text == [
+        "Headquarters checks nothing in this night: what comes in stands."
+    ]
+
+
+def test_what_errors_move_in_a_sentence(forecast_of: Callable[..., Forecast]) -> None:
+    """State delegate equivalents; national delegates where there are any to deal; votes of a straw poll."""
+    candidates = len(forecast_of().rows[0]["sde_true_nano"])
+    rest = [0] * (candidates - 2)
+    off = {"sde_off_nano": 2 * 10**9, "sde_true_nano": [10**11, 10**11, *rest]}
+    none: Row = {"national_true": [], "national_reported": []}
+    moved = {"national_true": [20, 21, *rest], "national_reported": [21, 20, *rest]}
+    same = {"national_true": [20, 21, *rest], "national_reported": [20, 21, *rest]}
+    given = f"The errors give 2.0 state delegate equivalents to the wrong candidate, 1{THIN}% of all"
+
+    def said(change: Change, only: int = 3) -> str:
+        return errors.moved_finding(forecast_of(change, only=only))
+
+    assert said(lambda _: off | none) == given
+    assert said(lambda _: off | same) == f"{given}; no national delegate changes hands"
+    assert said(lambda _: off | moved, only=1) == f"{given}; 1 national delegate changes hands"
+    some = said(lambda row: off | (moved if row["night"] == 1 else same))
+    assert some == f"{given}; in 1 of 3 nights national delegates change hands"
+    assert said(lambda _: {"sde_off_nano": 0}) == "No state delegate equivalents go to the wrong candidate"
+
+
+def test_a_straw_poll_moves_votes_and_no_delegates(roster_file: Path, forecast_of: Callable[..., Forecast]) -> None:
+    poll = load("gop-straw-poll-2012", {"turnout.people": "none"}, roster_file)
+    forecast = replace(forecast_of(lambda _: {"sde_off_nano": 3 * 10**9}), scenario=poll)
+    panel = errors.chapter(forecast).panels[1]
+    assert panel.finding.startswith("The errors give 3 votes to the wrong candidate")
+    assert "A straw poll elects nobody: there are no national delegates to move." in panel.text
+    assert not panel.more
+
+
 def test_the_winner_in_a_sentence(forecast_of: Callable[..., Forecast]) -> None:
     other = forecast_of(lambda row: {"winner_true": 0, "winner_reported": int(row["night"] == 2)})
     assert errors.winner_sentence(other) == "In 1 of 3 nights the reported winner is not the true one."
     same = forecast_of(lambda _: {"winner_true": 0, "winner_reported": 0})
     assert errors.winner_sentence(same) == "In all 3 nights the reported winner is the true one."
+
+
+# The worst precincts, and costs
+
+
+def test_the_worst_precincts_are_told_with_the_command_that_tells_more(page: Page) -> None:
+    """Ten of them, each with its night; the command can be pasted, whatever a precinct is called."""
+    stories = [item for item in page.all("li") if item.parents[-1].attributes.get("class") == "stories"]
+    assert len(stories) == 10
+    for story in stories:
+        (code,) = (element for element in page.all("code") if story in element.parents)
+        words_ = shlex.split(code.text)
+        assert words_[:7] == ["caucus", "explain", "run.toml", "--seed", "3", "--night", words_[6]]
+        assert words_[6] in {"0", "1", "2"}
+        assert f"Night {words_[6]}:" in story.text
+        assert len(words_) == 9
+        assert "Called to order at" in story.text
+
+
+def test_a_night_held_at_the_middle_is_explained_so(forecast_of: Callable[..., Forecast]) -> None:
+    forecast = forecast_of()
+    fixed = worst.chapter(replace(forecast, run={**forecast.run, "fixed": True}))
+    assert fixed is not None
+    assert all(story.command.endswith(" --fixed") for story in fixed.panels[0].stories)
+
+
+def test_where_no_time_is_lost_no_story_is_told(forecast_of: Callable[..., Forecast]) -> None:
+    forecast = forecast_of()
+    quick = [{**row, "lost_ms": MINUTE} for row in forecast.worst]
+    assert worst.chapter(replace(forecast, worst=quick)) is None
+    assert worst.chapter(replace(forecast, worst=())) is None
+    assert "worst-precincts" not in render(
+        forecast.scenario, forecast.rows, forecast.precincts, forecast.summary, forecast.run
+    )
+
+
+def test_costs_in_a_sentence(forecast_of: Callable[..., Forecast]) -> None:
+    """Two digits, no more: costs are assumptions."""
+    change = {
+        "cost_operators_cents": 1_234_567, "cost_stations_cents": 100_000, "cost_review_cents": 50,
+        "wait_total_ms": 1_249 * HOUR, "chairs_hold_total_ms": 61 * HOUR,
+    }  # fmt: skip
+    sentence = "The plan costs $13,000; waiting costs people 1,200 hours in line and chairs 61 hours on hold"
+    assert costs.finding(forecast_of(lambda _: change)) == sentence
+    ranged = costs.finding(forecast_of(lambda row: {**change, "cost_stations_cents": row["night"] * 1_000_000}))
+    assert ranged.startswith("The plan costs $22,000 ($12,000\N{EN DASH}$32,000); ")
+
+
+@pytest.mark.parametrize(("amount", "said"), [(0, 0), (7, 7), (99, 99), (104, 100), (995, 1000), (12_499, 12_000)])
+def test_about_is_two_digits(amount: int, said: int) -> None:
+    assert costs.about(amount) == said
 
 
 def test_history_says_plainly_what_lies_outside(forecast_of: Callable[..., Forecast]) -> None:
@@ -506,7 +631,7 @@ def test_history_in_a_sentence(inside: int, figures: int, sentence: str, forecas
 def test_key_numbers(forecast_of: Callable[..., Forecast]) -> None:
     """Lines, half of the results, nine in ten, the hotline: large, with the range beneath."""
     change = {
-        "in_line": [9] * 20 + [0] * 29, "held_p50_at_ms": DAY + 53 * MINUTE, "held_p90_at_ms": DAY + 15 * HOUR,
+        "in_line": [9] * 20 + [0] * 41, "held_p50_at_ms": DAY + 53 * MINUTE, "held_p90_at_ms": DAY + 15 * HOUR,
         "calls_by_kind": [9, 0, 0, 0], "answered": 9, "hold_p50_ms": 178 * MINUTE,
     }  # fmt: skip
     shown = [
