@@ -18,10 +18,9 @@ setup: .venv/.all  ## create .venv with everything
 
 demo: .venv/.core  ## install what the core needs, simulate iowa-2020 (NIGHTS=10) and name the report
 	@$(BIN)/caucus simulate iowa-2020 -n $(NIGHTS) --seed 1
-	@echo "The report: runs/iowa-2020-1/report.html"
 
 test: lint  ## install what is missing and run everything: ruff, mypy, pytest
-	@bash tests/system/install_chromium.sh
+	@bash tests/system/install_system_packages.sh
 	$(BIN)/python -m pytest -q -n 2
 
 lint: .venv/.all  ## ruff and mypy
@@ -29,8 +28,8 @@ lint: .venv/.all  ## ruff and mypy
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-docs: .venv/.all  ## write the generated pages of docs/ anew
-	$(BIN)/python -m simulation.documentation docs
+docs: .venv/.all  ## write the generated pages of docs/ and the scenario schema anew
+	$(BIN)/python -m simulation.documentation .
 
 bench: .venv/.all  ## run every benchmark
 	@set -e; for script in $(wildcard benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script; done

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Callable
@@ -25,6 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _WARM = "a-night-was-played"
+_CACHE_NAME = re.compile("[0-9a-f]{16}")  # a digest of 8 bytes
 HOMES = ("compiled.py", "randomness.py", "rules", "night")  # where kernels, and whatever they name, may live
 _KEPT_FOLDERS = 4  # the newest caches that survive: two checkouts on two versions do not evict each other
 
@@ -81,18 +84,26 @@ def _cache_root() -> Path:
         probe = tempfile.TemporaryFile(dir=root)  # noqa: SIM115  # closed below: opening it is the whole question
     except OSError:  # a read-only home: compile into a folder that ends with the login session
         root = Path(tempfile.gettempdir()) / f"caucus-trial-run-{os.getuid()}"
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if root.stat().st_uid != os.getuid():  # cached machine code is executed: never another user's
+        with suppress(FileExistsError):
+            root.mkdir(mode=0o700)
+        if not _is_private(root):
             return Path(tempfile.mkdtemp(prefix="caucus-trial-run-"))
     else:
         probe.close()
     return root
 
 
+def _is_private(folder: Path) -> bool:
+    """Whether nobody else can write there, for cached machine code is executed. A link is not private in itself."""
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) == 0o700
+
+
 def _forget_old(current: Path) -> None:
-    """Delete all but the newest few caches; a folder that another process holds open may stay."""
+    """Delete all but the newest few caches, and nothing else; a folder that another process holds open may stay."""
     with suppress(OSError):
         os.utime(current)
-        folders = sorted(current.parent.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
+        caches = (folder for folder in current.parent.iterdir() if _CACHE_NAME.fullmatch(folder.name))
+        folders = sorted(caches, key=lambda folder: folder.stat().st_mtime, reverse=True)
         for folder in folders[_KEPT_FOLDERS:]:
             shutil.rmtree(folder, ignore_errors=True)

@@ -217,7 +217,8 @@ _EXAMPLES: dict[str, dict[str, Any]] = {  # what planners change first; None: as
 def new_file(path: Path, base: str) -> list[Path]:
     """Write a scenario that extends `base`, and the schema that editors check it by; returns both paths.
 
-    InputError where the file is there already, is not called .toml, or cannot be written.
+    A schema that an earlier version wrote is renewed. InputError where the scenario is there already, is not called
+    .toml, or cannot be written, and where another file has the schema's name.
     """
     if path.suffix != ".toml":
         raise InputError(f"{path}: a scenario file ends in .toml")
@@ -225,6 +226,10 @@ def new_file(path: Path, base: str) -> list[Path]:
     below = base if base in library() else Path(os.path.relpath(base, path.parent)).as_posix()
     schema = path.parent / SCHEMA_FILE
     try:
+        if schema.exists() and not _is_our_schema(schema):
+            raise InputError(
+                f"{schema}: is no schema of scenarios, and nothing is overwritten: move it, then try again"
+            )
         with path.open("x", encoding="utf-8") as file:
             file.write(_template(scenario, below))
         schema.write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
@@ -233,6 +238,16 @@ def new_file(path: Path, base: str) -> list[Path]:
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
     return [path, schema]
+
+
+def _is_our_schema(path: Path) -> bool:
+    """Whether the file is a schema of scenarios, of this version or of another."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:  # no JSON, or no text
+        return False
+    ours = json_schema()
+    return isinstance(found, dict) and all(found.get(key) == ours[key] for key in ("$schema", "title", "type"))
 
 
 def _template(scenario: Scenario, base: str) -> str:

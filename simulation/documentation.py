@@ -1,7 +1,8 @@
-"""The pages of docs/ that are written from the code: `python -m simulation.documentation docs` writes them anew."""
+"""The pages of docs/ that are written from the code: `python -m simulation.documentation .` writes them anew."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -56,7 +57,15 @@ def _walk(command: click.Command, path: tuple[str, ...]) -> list[tuple[tuple[str
     return found
 
 
+def schema_text() -> str:
+    """The JSON Schema beside the library's nights, for editors."""
+    from simulation.scenario import json_schema
+
+    return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
+    root = Path(sys.argv[1])
     for name, text in pages().items():
-        (folder / name).write_text(text, encoding="utf-8")
+        (root / "docs" / name).write_text(text, encoding="utf-8")
+    (root / "scenarios" / "scenario.schema.json").write_text(schema_text(), encoding="utf-8")

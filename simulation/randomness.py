@@ -5,7 +5,7 @@ against Random123's published vectors. An address is (seed, night, place, entity
 
     place    64 bits, `place_id` of the roster's stable id (or of a hotline, or of an assumption's name)
     entity   a person or a call at that place, below 2**32
-    stream   what the number is for (`simulation.night.streams`), below 2**12
+    stream   what the number is for (`simulation.night.order`), below 2**12
     ordinal  the n-th number of that stream for that entity, below 2**20
 
 so that one more voter in Adair changes nothing in Polk, and scenarios that differ in one lever share all other luck.

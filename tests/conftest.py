@@ -1,16 +1,22 @@
-"""What every test may ask for: the reference data beside the project, a browser, how hypothesis runs."""
+"""What every test may ask for: reference data, a browser, what a page does against WCAG, how hypothesis runs."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 IN_CI = os.environ.get("CI") == "true"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")  # as in install_chromium.sh
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")  # as in install_system_packages.sh
+WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")  # axe-core's tags for all of WCAG 2.2, level AA
 
 # No deadline: the first example of a kernel compiles it. In CI the same examples every time, so that red means changed.
 hypothesis.settings.register_profile("local", deadline=None)
@@ -36,4 +42,19 @@ def chromium_path() -> str:
         if IN_CI:
             pytest.fail(message)
         pytest.skip(message)
+    return found
+
+
+@pytest.fixture(scope="session")
+def violations() -> Callable[[Page], list[str]]:
+    """What axe-core finds in an open page against WCAG 2.2 AA, folded parts unfolded: a rule and its elements each."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    def found(page: Page) -> list[str]:
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+        options = {"runOnly": WCAG, "resultTypes": ["violations"]}
+        answer = Axe().run(page, options=options).response
+        assert answer["passes"], "axe-core checked nothing"
+        return [f"{rule['id']}: {[node['target'] for node in rule['nodes']]}" for rule in answer["violations"]]
+
     return found

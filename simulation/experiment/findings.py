@@ -91,7 +91,7 @@ def _errors(summary: Summary) -> str:
     differs = round(summary["winner"]["differs_share"] * summary["nights"])
     of_nights = f"{differs} of {summary['nights']} night{'s' if summary['nights'] > 1 else ''}"
     return (
-        f"In the end {_percent(summary['errors']['reported_wrong_share'])} of the sites' results are wrong; "
+        f"In the end {_percent(summary['errors']['reported_wrong'])} of the sites' results are wrong; "
         f"headquarters' numbers name another winner than the rooms did in {of_nights}."
     )
 

@@ -20,7 +20,7 @@ PERCENTS = (5, 50, 95)
 MILLION = 1_000_000
 LATE_START = 30 * MINUTE
 MOST_LOST = 4 * HOUR  # before the start, and again after it: beyond, the night is lost, however long it lasts
-EVENING_OVER = 23 * HOUR  # MODEL.md measures a night by what headquarters holds at 23:00
+EVENING_OVER = 23 * HOUR  # by when the party held 25-35 % in 2020: scenarios/iowa-2020.toml, `history`
 
 _ALWAYS = ("people", "wait_p90_ms", "last_in_at_ms", "hold_ms")
 _PERHAPS_NEVER = ("start_delay_ms", "ready_at_ms", "reported_at_ms", "released_at_ms")  # -1: never

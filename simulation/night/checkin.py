@@ -25,10 +25,11 @@ Process = Generator[Event, object, None]
 _PERSON_BITS = 24  # below an entity's line: up to 16 million people a precinct
 
 
-@dataclass
+@dataclass(eq=False)
 class Line:
     """The line of one precinct: stations, people waiting, forms."""
 
+    number: int  # in its building
     door: Door
     wait_ms: Integers  # by person: in lines, all of them together
     in_at: Integers  # by person: when check-in was over
@@ -51,8 +52,15 @@ class Building:
         self.clock = clock
         self.log = log
         self.lines = [
-            Line(door, np.zeros(door.people, np.int64), np.zeros(door.people, np.int64), door.stations, door.forms)
-            for door in doors
+            Line(
+                number,
+                door,
+                np.zeros(door.people, np.int64),
+                np.zeros(door.people, np.int64),
+                door.stations,
+                door.forms,
+            )
+            for number, door in enumerate(doors)
         ]
         for number, line in enumerate(self.lines):
             for person in range(line.door.people):
@@ -74,12 +82,12 @@ class Building:
             yield from self._turn(line, door, number, person, False, int(door.first_service[person]), 1)
         yield from self._turn(line, door, number, person, needs != LISTED, int(door.service[person]), 2)
         line.in_at[person] = self.clock.now
-        self._tell(Rank.SERVICE_ENDS, Kind.CHECKED_IN, door, person, 3, int(line.wait_ms[person]))
+        self._tell(Kind.CHECKED_IN, door, person, 3, int(line.wait_ms[person]))
 
     def _turn(self, line: Line, door: Door, number: int, person: int, form: bool, service: int, stage: int) -> Process:
         """Stand in a line, be served, and free the station."""
         joined = int(self.clock.now)
-        self._tell(Rank.JOINS_LINE, Kind.JOINED, door, person, stage, line.door.site)
+        self._tell(Kind.JOINED, door, person, stage, line.number)
         if line.free > 0 and line.can_serve(form):
             self._take(line, form)
         else:
@@ -90,7 +98,7 @@ class Building:
                 line.waiting.append((form, woken))
             yield woken
         self.lines[number].wait_ms[person] += int(self.clock.now) - joined
-        self._tell(Rank.JOINS_LINE, Kind.SERVED, door, person, stage, line.door.site)
+        self._tell(Kind.SERVED, door, person, stage, line.number)
         yield self.clock.after(service, Rank.SERVICE_ENDS, number << _PERSON_BITS | person, stage)
         line.free += 1
         self._next(line)
@@ -121,14 +129,14 @@ class Building:
             if line.forms_left == 0:
                 line.forms_ran_out_at = int(self.clock.now)
                 due = line.forms_ran_out_at + line.door.reprint
-                self._tell(Rank.JOINS_LINE, Kind.FORMS_RAN_OUT, line.door, 0, 4, line.registered)
+                self._tell(Kind.FORMS_RAN_OUT, line.door, 0, 4, line.registered)
                 self.clock.call_at(due, Rank.FORMS_ARRIVE, line.door.site, 0, lambda: self._forms_came(line))
 
     def _forms_came(self, line: Line) -> None:
         line.forms_left = -1  # the new stack is large enough
-        self._tell(Rank.FORMS_ARRIVE, Kind.FORMS_CAME, line.door, 0, 4, len(line.without_form))
+        self._tell(Kind.FORMS_CAME, line.door, 0, 4, len(line.without_form))
         self._next(line)
 
-    def _tell(self, rank: Rank, kind: Kind, door: Door, person: int, stage: int, value: int) -> None:
+    def _tell(self, kind: Kind, door: Door, person: int, stage: int, value: int) -> None:
         if self.log is not None:
-            self.log.append((int(self.clock.now), rank, kind, door.site, person, stage, value))
+            self.log.append((int(self.clock.now), self.clock.rank, kind, door.site, person, stage, value))

@@ -18,14 +18,33 @@ _ENTITY_BITS = 40
 _ATTEMPT_BITS = 16
 
 
+class Due(Event):
+    """An event that is due at a time, with the rank that orders it among others of that millisecond."""
+
+    def __init__(self, clock: Clock, rank: Rank) -> None:
+        super().__init__(clock)
+        self._ok = True
+        self._value = None
+        self.rank = rank
+        self.callbacks.append(clock.begin)  # first of all: whatever happens inside the event has its rank
+
+
 class Clock(Environment):
-    """A SimPy environment; `now` is in milliseconds since midnight of caucus day."""
+    """A SimPy environment; `now` is in milliseconds since midnight of caucus day.
+
+    `rank` is that of the event which is happening: everything that it causes at once happens inside it.
+    """
+
+    rank: int = 0
+
+    def begin(self, event: Event) -> None:
+        """Called by each event that was due, when it happens."""
+        assert isinstance(event, Due)
+        self.rank = event.rank
 
     def at(self, when: int, rank: Rank, entity: int, attempt: int = 0) -> Event:
         """An event at `when`, before or after others of that millisecond by its key."""
-        event = Event(self)
-        event._ok = True
-        event._value = None
+        event = Due(self, rank)
         key = (rank << _ENTITY_BITS | entity) << _ATTEMPT_BITS | attempt
         self.schedule(event, key, when - self.now)  # type: ignore[arg-type]  # SimPy names only its own two priorities
         return event

@@ -107,18 +107,18 @@ class Evening:
         start = max(int(self.line_gone_at[site]), room.chair_there) + room.move
         yield self.clock.at(start, Rank.ROOM, site, 0)
         self.started_at[site] = start
-        self._tell(Rank.ROOM, Kind.CALLED_TO_ORDER, site, 0, int(self.setting.people[site]))
+        self._tell(Kind.CALLED_TO_ORDER, site, 0, int(self.setting.people[site]))
         yield self.clock.after(room.opening + room.counts * room.one_count, Rank.ROOM, site, 1)
-        self._tell(Rank.ROOM, Kind.COUNTED, site, 1, room.counted)
+        self._tell(Kind.COUNTED, site, 1, room.counted)
         yield self.clock.after(room.first, Rank.ROOM, site, 2)
         viable, somebody_realigns = self._viability(site, room)
-        self._tell(Rank.ROOM, Kind.ALIGNED, site, 2, viable)
+        self._tell(Kind.ALIGNED, site, 2, viable)
         if somebody_realigns:
             yield self.clock.after(room.realignment, Rank.ROOM, site, 3)
-            self._tell(Rank.ROOM, Kind.REALIGNED, site, 3, int(record[FINAL].sum()))
+            self._tell(Kind.REALIGNED, site, 3, int(record[FINAL].sum()))
         yield self.clock.after(room.afterwards, Rank.ROOM, site, 4)
         self.ready_at[site] = int(self.clock.now)
-        self._tell(Rank.ROOM, Kind.READY, site, 4, int(self.setting.worksheets[1][site]))
+        self._tell(Kind.READY, site, 4, int(self.setting.worksheets[1][site]))
         yield from self._report(site, int(self.setting.roster.places[site]), room)
 
     def _viability(self, site: int, room: Room) -> tuple[int, bool]:
@@ -150,7 +150,7 @@ class Evening:
             delivered = luck.duration(self._by_hand, Stream.HAND_DELIVERY, place)
             due = max(int(self.clock.now), self.setting.call_to_order + delivered)
             yield self.clock.at(due, Rank.DELIVERED, site)
-            self.headquarters.receive(site, Channel.HAND, Rank.DELIVERED)
+            self.headquarters.receive(site, Channel.HAND)
 
     def _is_reached(self, site: int, place: int) -> Process:
         """Headquarters has nothing and asks; some results are never found."""
@@ -158,7 +158,7 @@ class Evening:
             return
         after = self.luck.duration(self._reached, Stream.REACHED, place)
         yield self.clock.at(max(int(self.clock.now), self.setting.call_to_order + after), Rank.DELIVERED, site)
-        self.headquarters.receive(site, Channel.REACHED, Rank.DELIVERED)
+        self.headquarters.receive(site, Channel.REACHED)
 
     def _is_lost(self, place: int) -> bool:
         return self.luck.happens(self._result_lost, Stream.RESULT_LOST, place)
@@ -199,15 +199,15 @@ class Evening:
                 yield self.clock.after(entry, Rank.APP, site, attempt)
                 if not self._is_out():
                     lost = luck.happens(self._lost, Stream.APP_LOST, place)
-                    self._tell(Rank.APP, Kind.SUBMITTED, site, attempt, int(lost))
+                    self._tell(Kind.SUBMITTED, site, attempt, int(lost))
                     if lost:
                         yield from self._is_reached(site, place)
                     else:
-                        self.headquarters.receive(site, Channel.APP, Rank.APP)
+                        self.headquarters.receive(site, Channel.APP)
                     return True
             hang = luck.duration(self._hang, Stream.APP_HANG, place, 0, attempt)
             yield self.clock.after(hang, Rank.APP, site, attempt)
-            self._tell(Rank.APP, Kind.APP_FAILED, site, attempt, attempt + 1)
+            self._tell(Kind.APP_FAILED, site, attempt, attempt + 1)
             if attempt + 1 == self._attempts:
                 break
             if luck.happens(self._asks_for_help, Stream.ASKS_FOR_HELP, place, 0, attempt + 1):
@@ -243,7 +243,7 @@ class Evening:
         while True:
             outcome = yield from self._call(Call.REPORT, site, place, site, attempt, wait)
             if outcome == Outcome.ANSWERED:
-                self.headquarters.receive(site, Channel.PHONE, Rank.CALL_ENDS)
+                self.headquarters.receive(site, Channel.PHONE)
                 self._may_be_called_back(site, place)
                 return True
             if outcome == Outcome.CLOSED:
@@ -292,12 +292,12 @@ class Evening:
 
     def _by_message(self, site: int, place: int) -> Process:
         """A photo of the worksheet, read by whoever sits at the inbox."""
-        self._tell(Rank.DIALS, Kind.SENT, site, 0, self.messages)
+        self._tell(Kind.SENT, site, 0, self.messages)
         self.messages += 1
         yield self.inbox.turn()
         reading = self.luck.duration(self._reading, Stream.READING, place)
         yield self.clock.after(reading, Rank.MESSAGE_READ, site, 1)
-        self.headquarters.receive(site, Channel.INBOX, Rank.MESSAGE_READ)
+        self.headquarters.receive(site, Channel.INBOX)
         self.inbox.done()
 
     def _nuisance(self, window: int) -> None:
@@ -333,6 +333,6 @@ class Evening:
             wait = max(wait, luck.resolution)
             attempt += 1
 
-    def _tell(self, rank: Rank, kind: Kind, site: int, attempt: int, value: int) -> None:
+    def _tell(self, kind: Kind, site: int, attempt: int, value: int) -> None:
         if self.log is not None:
-            self.log.append((int(self.clock.now), rank, kind, site, 0, attempt, value))
+            self.log.append((int(self.clock.now), self.clock.rank, kind, site, 0, attempt, value))

@@ -91,7 +91,7 @@ class Headquarters:
         """Whether a site's result is in."""
         return bool(self.received_at[site] >= 0)
 
-    def receive(self, site: int, channel: Channel, rank: Rank) -> None:
+    def receive(self, site: int, channel: Channel) -> None:
         """A result comes in; a second one of the same site is set aside."""
         if self.holds(site):
             return
@@ -99,7 +99,7 @@ class Headquarters:
         place = int(setting.roster.places[site])
         self.received_at[site] = now
         self.channel[site] = channel
-        self._tell(rank, Kind.RECEIVED, site, int(channel))
+        self._tell(Kind.RECEIVED, site, int(channel))
         self.keying_errors[site] = records.key(
             setting.luck.seed,
             setting.luck.night,
@@ -122,7 +122,7 @@ class Headquarters:
             found = 0
         self.findings[site] = found
         if found:
-            self._tell(rank, Kind.STOPPED, site, found)
+            self._tell(Kind.STOPPED, site, found)
             self.clock.process(self._review_record(site, place))
         else:
             self._clear(site, place)
@@ -138,7 +138,7 @@ class Headquarters:
             counts = self.reported[site][records.FINAL if setting.ballot else records.DELEGATES]
             counts[int(counts.argmax())] += 1
         changed = records.differs(before, self.reported[site])
-        self._tell(Rank.REVIEW_ENDS, Kind.REVIEWED, site, int(changed))
+        self._tell(Kind.REVIEWED, site, int(changed))
         self._clear(site, place)
         self._desk.done()
 
@@ -155,8 +155,8 @@ class Headquarters:
 
     def _release(self, site: int) -> None:
         self.released_at[site] = self.clock.now
-        self._tell(Rank.RELEASED, Kind.RELEASED, site, 0)
+        self._tell(Kind.RELEASED, site, 0)
 
-    def _tell(self, rank: Rank, kind: Kind, site: int, value: int) -> None:
+    def _tell(self, kind: Kind, site: int, value: int) -> None:
         if self.log is not None:
-            self.log.append((int(self.clock.now), rank, kind, site, 0, 0, value))
+            self.log.append((int(self.clock.now), self.clock.rank, kind, site, 0, 0, value))

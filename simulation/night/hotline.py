@@ -70,13 +70,13 @@ class Hotline:
     def dial(self, call: Calling) -> Event:
         """Dial; the event that comes back happens, with the call's Outcome, when the call is over."""
         self.calls.append(call)
-        self._tell(Rank.DIALS, Kind.DIALED, call, call.about)
+        self._tell(Kind.DIALED, call, call.about)
         if self.on_duty == 0:
-            self._over(call, Outcome.CLOSED, Rank.DIALS, Kind.CLOSED, call.about)
+            self._over(call, Outcome.CLOSED, Kind.CLOSED, call.about)
         elif self.busy < self.on_duty and not (self.lines and self.busy >= self.lines):
-            self._answer(call, Rank.DIALS)
+            self._answer(call)
         elif self.lines and self.busy + len(self.waiting) >= self.lines:
-            self._over(call, Outcome.BUSY, Rank.DIALS, Kind.BUSY, call.about)
+            self._over(call, Outcome.BUSY, Kind.BUSY, call.about)
         else:
             self.waiting[call.entity] = call
             due = int(self.clock.now) + call.patience
@@ -87,12 +87,12 @@ class Hotline:
         if self.waiting.get(call.entity) is call:
             del self.waiting[call.entity]
             held = int(self.clock.now) - call.dialed
-            self._over(call, Outcome.HUNG_UP, Rank.PATIENCE_ENDS, Kind.HUNG_UP, held)
+            self._over(call, Outcome.HUNG_UP, Kind.HUNG_UP, held)
 
-    def _answer(self, call: Calling, rank: Rank) -> None:
+    def _answer(self, call: Calling) -> None:
         self.busy += 1
         call.answered = int(self.clock.now)
-        self._tell(rank, Kind.ANSWERED, call, call.answered - call.dialed)
+        self._tell(Kind.ANSWERED, call, call.answered - call.dialed)
         due = call.answered + call.handling
         self.clock.call_at(due, Rank.CALL_ENDS, call.entity, call.attempt, lambda: self._ends(call))
 
@@ -101,34 +101,33 @@ class Hotline:
         self._over(
             call,
             Outcome.SILENT if call.silent else Outcome.ANSWERED,
-            Rank.CALL_ENDS,
             Kind.CALL_ENDED,
             int(self.clock.now) - call.answered,
         )
-        self._take_waiting(Rank.CALL_ENDS)
+        self._take_waiting()
 
     def _shift_changes(self, on_duty: int) -> None:
         """More operators take waiting callers at once; operators who leave finish their calls."""
         self.on_duty = on_duty
         if self.log is not None:
-            self.log.append((int(self.clock.now), Rank.SHIFT_CHANGES, Kind.ON_DUTY, HOTLINE, 0, 0, on_duty))
-        self._take_waiting(Rank.SHIFT_CHANGES)
+            self.log.append((int(self.clock.now), self.clock.rank, Kind.ON_DUTY, HOTLINE, 0, 0, on_duty))
+        self._take_waiting()
         if on_duty == 0:
             while self.waiting:
                 call = self.waiting.popitem(last=False)[1]
-                self._over(call, Outcome.CLOSED, Rank.SHIFT_CHANGES, Kind.CLOSED, call.about)
+                self._over(call, Outcome.CLOSED, Kind.CLOSED, call.about)
 
-    def _take_waiting(self, rank: Rank) -> None:
+    def _take_waiting(self) -> None:
         while self.waiting and self.busy < self.on_duty:
-            self._answer(self.waiting.popitem(last=False)[1], rank)
+            self._answer(self.waiting.popitem(last=False)[1])
 
-    def _over(self, call: Calling, outcome: Outcome, rank: Rank, kind: Kind, value: int) -> None:
+    def _over(self, call: Calling, outcome: Outcome, kind: Kind, value: int) -> None:
         call.ended = int(self.clock.now)
         call.outcome = outcome
-        self._tell(rank, kind, call, value)
+        self._tell(kind, call, value)
         call.over.succeed(outcome)
 
-    def _tell(self, rank: Rank, kind: Kind, call: Calling, value: int) -> None:
+    def _tell(self, kind: Kind, call: Calling, value: int) -> None:
         if self.log is not None:
-            event = (int(self.clock.now), rank, kind, call.site, call.entity, call.attempt, value)
-            self.log.append(event)
+            who = call.entity if call.site == HOTLINE else call.entity - call.site  # never a place in the roster
+            self.log.append((int(self.clock.now), self.clock.rank, kind, call.site, who, call.attempt, value))

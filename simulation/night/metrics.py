@@ -9,6 +9,8 @@ import itertools
 import re
 from collections.abc import Iterator
 
+from simulation.night.order import Kind, Rank
+
 NIGHT = {
     "night": ("number", "The night, from 0."),
     "sites": ("count", "Sites on the roster, satellites included."),
@@ -114,11 +116,44 @@ PRECINCT = {
     "sde_off_nano": ("1e-9 SDE", "What the record gives to the wrong group."),
 }
 
+EVENTS = {
+    Kind.JOINED: ("joins a line at the door", "the line's number in its building"),
+    Kind.SERVED: ("comes to a check-in station", "the line's number in its building"),
+    Kind.FORMS_RAN_OUT: ("the last registration form is taken", "registrations so far"),
+    Kind.FORMS_CAME: ("new forms come", "people who waited for them"),
+    Kind.CHECKED_IN: ("is in the room", "ms waited in lines, all together"),
+    Kind.CALLED_TO_ORDER: ("the caucus begins", "people"),
+    Kind.COUNTED: ("the room is counted", "people counted"),
+    Kind.ALIGNED: ("first alignment is over", "viable groups"),
+    Kind.REALIGNED: ("realignment is over", "people in the final alignment"),
+    Kind.READY: ("the worksheet is signed", "1 where its arithmetic is wrong"),
+    Kind.APP_FAILED: ("an attempt with the app fails", "attempts so far"),
+    Kind.SUBMITTED: ("the app says that the report is in", "1 where headquarters never sees it"),
+    Kind.DIALED: ("a call is dialed", "kind: 0 report, 1 help, 2 nuisance, 3 callback"),
+    Kind.BUSY: ("no line is free", "kind of call"),
+    Kind.ANSWERED: ("an operator answers", "ms on hold"),
+    Kind.HUNG_UP: ("the caller hangs up while on hold", "ms on hold"),
+    Kind.CLOSED: ("nobody is on duty", "kind of call"),
+    Kind.CALL_ENDED: ("a call is over", "ms since it was answered"),
+    Kind.ON_DUTY: ("a shift changes (place: hotline)", "operators on duty"),
+    Kind.SENT: ("a photo goes to the inbox", "messages before it"),
+    Kind.RECEIVED: ("headquarters holds the result", "channel: 1 app, 2 phone, 3 inbox, 4 reached, 5 hand"),
+    Kind.STOPPED: ("the checks stop the record", "bits of what they found, see `rules.audit`"),
+    Kind.REVIEWED: ("the review desk is done with it", "1 where the record was changed"),
+    Kind.RELEASED: ("the public sees it", "0"),
+}
+
 _INTRODUCTION = """\
 # Metrics
 
 Written by `make docs`; a test fails when a metric is missing here. Times on the clock are milliseconds since midnight
 of caucus day; everything is a whole number. Bands in `summary.json` are quantiles over nights of these.
+"""
+
+_EVENTS = """\
+Columns: `at_ms` (on the clock), `rank` (of the event inside which it happened: the order within a millisecond), `kind`,
+`place` (the roster's id, or "hotline"), `entity` (a person of the precinct, a stranger at the hotline, else 0 or which
+kind of caller), `attempt`, `value`. Rows stand in the order in which things happened.
 """
 
 
@@ -145,4 +180,8 @@ def markdown() -> str:
         "nights in millionths: each `channel_*`, `wrong_on_receipt`, `wrong`, `chair_error`, `stopped`, `late_start` "
         "(30 minutes or more), `not_reported_by_2300`.\n"
     )
+    ranks = ", ".join(f"{rank.value} {rank.name.lower()}" for rank in Rank)
+    rows = [f"| {kind.value} | {kind.name.lower()} | {what} | {value} |" for kind, (what, value) in EVENTS.items()]
+    head = ["## Events: `--keep events`, `Night.events`\n", _EVENTS, "| kind | name | what happens | value |"]
+    parts.append("\n".join([*head, "|---|---|---|---|", *rows, f"\nRanks: {ranks}.\n"]))
     return "\n".join(parts)

@@ -28,32 +28,32 @@ class Rank(IntEnum):
 
 
 class Kind(IntEnum):
-    """What the event log tells. `value` of each event is given here; places are precincts unless it says otherwise."""
+    """What the event log tells; what each kind and its value mean stands in `metrics.EVENTS`."""
 
-    JOINED = 1  # a person joins a line; value: the site of the line
-    SERVED = 2  # a person comes to a station; value: the site of the line
-    FORMS_RAN_OUT = 3  # value: registrations served so far
-    FORMS_CAME = 4  # value: people who waited for them
-    CHECKED_IN = 5  # value: milliseconds waited in all
-    CALLED_TO_ORDER = 6  # value: people
-    COUNTED = 7  # value: people counted
-    ALIGNED = 8  # value: viable groups
-    REALIGNED = 9  # value: people in the final alignment
-    READY = 10  # worksheet signed; value: 1 where its arithmetic is wrong
-    APP_FAILED = 11  # value: attempts so far
-    SUBMITTED = 12  # by app; value: 1 where headquarters never sees it
-    DIALED = 13  # value: kind of call
-    BUSY = 14  # value: kind of call
-    ANSWERED = 15  # value: milliseconds on hold
-    HUNG_UP = 16  # while on hold; value: milliseconds on hold
-    CLOSED = 17  # nobody is on duty; value: kind of call
-    CALL_ENDED = 18  # value: milliseconds since it was answered
-    ON_DUTY = 19  # place: the hotline; value: operators
-    SENT = 20  # a message to the inbox; value: messages before it
-    RECEIVED = 21  # headquarters holds the result; value: channel
-    STOPPED = 22  # by the checks, for review; value: what `rules.audit` found
-    REVIEWED = 23  # value: 1 where the record was changed
-    RELEASED = 24  # value: 0
+    JOINED = 1
+    SERVED = 2
+    FORMS_RAN_OUT = 3
+    FORMS_CAME = 4
+    CHECKED_IN = 5
+    CALLED_TO_ORDER = 6
+    COUNTED = 7
+    ALIGNED = 8
+    REALIGNED = 9
+    READY = 10
+    APP_FAILED = 11
+    SUBMITTED = 12
+    DIALED = 13
+    BUSY = 14
+    ANSWERED = 15
+    HUNG_UP = 16
+    CLOSED = 17
+    CALL_ENDED = 18
+    ON_DUTY = 19
+    SENT = 20
+    RECEIVED = 21
+    STOPPED = 22
+    REVIEWED = 23
+    RELEASED = 24
 
 
 class Channel(IntEnum):

@@ -1,7 +1,7 @@
 """The three records of a precinct: what the room did, what the chair wrote, what headquarters typed. Compiled.
 
-People align by MODEL's shares within the law of `rules`; errors are made where they arise. A record is an int64 array
-of shape (3, groups): first alignment, final alignment, delegates. Knows nothing of time.
+People align by the scenario's shares within the law of `rules`; errors are made where they arise. A record is an int64
+array of shape (3, groups): first alignment, final alignment, delegates. Knows nothing of time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 from simulation.compiled import kernel
 from simulation.night.order import Stream
 from simulation.randomness import Integers, between, bits, chance, quantile
+from simulation.rules.alignment import may_move, rounds
 from simulation.rules.apportionment import award
 from simulation.rules.viability import is_viable, threshold
 
@@ -89,7 +90,7 @@ def realign(
     place: int,
     delegates: int,
     attendance: int,
-    free: bool,
+    regime: int,
     rescue: int,
     leave: int,
     stuck: int,
@@ -100,8 +101,8 @@ def realign(
 ) -> None:
     """Fill final[groups]: members of groups below the threshold leave, stay stuck, rescue one group, or join others.
 
-    `free` (2016): members of viable groups may move as well, and realignment repeats. Otherwise (2020) viable groups
-    are locked and there is one realignment. Shares in 2**-32; `second` are weights of second choices (`normalized`).
+    Who may move, and how often, is the law of `regime` (a code of `rules.alignment`). Shares in 2**-32; `second` are
+    weights of second choices (`normalized`).
     """
     groups = len(first)
     final[:] = first
@@ -109,8 +110,8 @@ def realign(
         return
     goal = threshold(delegates, attendance)
     staying = np.zeros(groups, np.int64)  # people stuck with a group for good
-    for turn in range(_MOST_ROUNDS if free else 1):
-        if free:
+    for turn in range(min(rounds(regime), _MOST_ROUNDS)):
+        if may_move(regime, True):
             _drift(seed, night, place, turn, drift, second, delegates, attendance, final)
         viable = np.zeros(groups, np.int64)
         most = -1

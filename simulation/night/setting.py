@@ -18,7 +18,7 @@ from simulation.night.rooms import Room
 from simulation.randomness import Integers, place_id
 from simulation.roster import Roster
 from simulation.rules.alignment import FREE_2016, LOCKED_2020
-from simulation.rules.sde import NANO, satellite_delegates
+from simulation.rules.sde import NANO, nano_of_satellite_delegate, satellite_delegates
 from simulation.scenario import Scenario, Spec
 
 MOST_PEOPLE = 1_000_000  # in one precinct
@@ -92,9 +92,10 @@ class Setting:
         for group in np.unique(roster.county_index[roster.satellite == 1]):
             sites = np.flatnonzero((roster.county_index == group) & (roster.satellite == 1))
             pool = int((roster.sde_nano[sites] * roster.delegates[sites]).sum())
-            everybody = max(1, int(self.people[sites].sum()))
+            everybody = int(self.people[sites].sum())
             for site in sites:
-                worth[site] = pool * int(self.people[site]) // everybody // max(1, int(self.delegates[site]))
+                present, elected = int(self.people[site]), int(self.delegates[site])
+                worth[site] = nano_of_satellite_delegate(pool, present, everybody, elected)
         return worth
 
     def doors(self) -> list[Door]:
@@ -213,8 +214,8 @@ class Setting:
             if self.ballot:
                 final[:] = first
                 continue
-            free = self.regime == FREE_2016
-            records.realign(*address, delegates, counted, free, rescue, leave, stuck, drift, second, first, final)
+            shares = (rescue, leave, stuck, drift)
+            records.realign(*address, delegates, counted, self.regime, *shares, second, first, final)
             records.elect(*address, delegates, counted, final, seats)
         return found
 

@@ -79,7 +79,8 @@ def summarize(scenario: Scenario, seed: int, rows: Sequence[Row]) -> dict[str, A
         },
         "errors": {
             "wrong_on_receipt_share": share_of_sites("wrong_on_receipt"),
-            "reported_wrong_share": share_of_sites("wrong"),
+            "reported_wrong_share": median([row["wrong"] for row in rows]) / sites,
+            "reported_wrong": share_of_sites("wrong"),
             "caught_share": _median_ratio(rows, "caught", ("wrong_on_receipt",)),
             "stopped_share": share_of_sites("stopped"),
             "false_alarm_share": {

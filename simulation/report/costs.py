@@ -111,8 +111,10 @@ def _note(forecast: Forecast) -> str:
         (costs.reviewer_hour, "an hour of review"),
     ]
     said = ", ".join(f"{_between(rate.low, rate.high, dollars)} for {what}" for rate, what in rates)
+    sums = " Medians of parts do not add up to the median of the whole." if forecast.several else ""
     return (
         f"Assumed: {said} (section costs of the scenario). Rooms, material of the party and volunteers are not in it."
+        f"{sums}"
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from simulation.night.summary import quantile
 from simulation.report import plot
 from simulation.report.chapter import Chapter, Panel, Table, range_name, usual_name, with_range
 from simulation.report.forecast import Band, Forecast, Row
 from simulation.report.plot import Sheet, color
 from simulation.report.words import DASH, THIN, number, percent, percent_range, plural
 from simulation.rules.sde import NANO
+from simulation.rules.straw_poll import Certification, Standing, certify
 
 CAUSES = ("wrong on the worksheet", "right on the worksheet, typed wrongly")
 FALSE_ALARMS = "right, but stopped all the same"
@@ -43,7 +45,10 @@ class Fate:
 
 def chapter(forecast: Forecast) -> Chapter:
     """The chapter: what became of wrong records, and what those that stay wrong move."""
-    return Chapter("errors", "Errors", [_records(forecast), _moved(forecast)])
+    panels = [_records(forecast), _moved(forecast)]
+    if _is_ballot(forecast):
+        panels.append(_certified(forecast))
+    return Chapter("errors", "Errors", panels)
 
 
 def finding(forecast: Forecast) -> str:
@@ -77,7 +82,8 @@ def _records(forecast: Forecast) -> Panel:
 
     narrow = sum(GROUP - LINE + LINE * len(_seen(fate)) for fate in found)
     picture = plot.draw("errors-fates", sentence, description, paint, heights=(GROUP * len(found), narrow))
-    return Panel("errors-panel", sentence, _about_checks(forecast), picture, _table(forecast))
+    note = "Bars are averages over the nights, so that their parts add up." if forecast.several else ""
+    return Panel("errors-panel", sentence, _about_checks(forecast), picture, _table(forecast), note=note)
 
 
 def fates(forecast: Forecast) -> list[Fate]:
@@ -218,7 +224,7 @@ def winner_sentence(forecast: Forecast) -> str:
 
 def _moved(forecast: Forecast) -> Panel:
     text = [winner_sentence(forecast)]
-    if forecast.scenario.spec.alignment.rules == "straw-poll":
+    if _is_ballot(forecast):
         text.append("A straw poll elects nobody: there are no national delegates to move.")
     elif not _has_national(forecast):
         text.append("The precincts do not cover the state's four districts, so national delegates are not dealt.")
@@ -243,9 +249,19 @@ def _seats_moved(row: Row) -> int:
     return max(sum(d for d in differences if d > 0), -sum(d for d in differences if d < 0))
 
 
+def _is_ballot(forecast: Forecast) -> bool:
+    return forecast.scenario.spec.alignment.rules == "straw-poll"
+
+
+def _candidates(forecast: Forecast) -> list[str]:
+    """The names of those who can be chosen, in the order of a row's lists."""
+    names = forecast.scenario.roster.candidates or tuple(forecast.scenario.spec.preference.candidates)
+    return [name.replace("_", " ").title() for name in names]
+
+
 def _unit(forecast: Forecast) -> str:
     """What the errors move."""
-    return "votes" if forecast.scenario.spec.alignment.rules == "straw-poll" else "state delegate equivalents"
+    return "votes" if _is_ballot(forecast) else "state delegate equivalents"
 
 
 def _units(forecast: Forecast) -> Callable[[int], str]:
@@ -271,14 +287,75 @@ def _national(forecast: Forecast) -> list[Table]:
     """National delegates by candidate, as the rooms had it and as reported; none without districts."""
     if not _has_national(forecast):
         return []
-    names = forecast.scenario.roster.candidates or tuple(forecast.scenario.spec.preference.candidates)
     rows = []
-    shares = zip(names, forecast.curve("national_true"), forecast.curve("national_reported"), strict=True)
+    shares = zip(
+        _candidates(forecast), forecast.curve("national_true"), forecast.curve("national_reported"), strict=True
+    )
     for k, (name, true, told) in enumerate(shares):
         differs = sum(row["national_true"][k] != row["national_reported"][k] for row in forecast.rows)
         if true.p95 or told.p95:
             both = number(true.p50), _between(true, number), number(told.p50), _between(told, number)
-            rows.append([name.replace("_", " ").title(), *both, number(differs)])
+            rows.append([name, *both, number(differs)])
     range_ = range_name(forecast)
     head = ["Candidate", "by the rooms", range_, "as reported", range_, "nights that differ"]
     return [Table("national", "National delegates", head, rows, ranges=(2, 4)).of(forecast)]
+
+
+# A straw poll's certified record
+
+
+def certified_finding(forecast: Forecast) -> str:
+    """Who leads as reported on the night, and who by the signed forms, in the night of the median shift."""
+    _, found = _median_certification(forecast)
+    night = "In a usual night" if forecast.several else "On the night"
+    told, certified = found.announced, found.certified
+    if len(told.leaders) == 1 and not found.winner_changed:
+        return f"{night} {_leading(told)}; by Form E it is {number(certified.margin)}"
+    return f"{night} {_leading(told)}; by Form E {_leading(certified)}"
+
+
+def _median_certification(forecast: Forecast) -> tuple[Row, Certification]:
+    """One whole night, so that its numbers belong together: the one whose shift of the margin is the median."""
+    found = [_certification(forecast, row) for row in forecast.rows]
+    median = quantile([one.shift for one in found], 50)
+    return next((row, one) for row, one in zip(forecast.rows, found, strict=True) if one.shift == median)
+
+
+def _certification(forecast: Forecast, row: Row) -> Certification:
+    def votes(column: str) -> dict[str, int]:
+        return {name: nano // NANO for name, nano in zip(_candidates(forecast), row[column], strict=True)}
+
+    return certify(announced=votes("sde_reported_nano"), form_e=votes("sde_true_nano"))
+
+
+def _leading(standing: Standing) -> str:
+    if not standing.leaders:
+        return "nobody has a vote"
+    if len(standing.leaders) > 1:
+        return f"{_leaders(standing)} are level"
+    return f"{_leaders(standing)} leads by {plural(standing.margin, 'vote')}"
+
+
+def _leaders(standing: Standing) -> str:
+    return " and ".join(standing.leaders) or "nobody"
+
+
+def _certified(forecast: Forecast) -> Panel:
+    row, found = _median_certification(forecast)
+    both = found.announced, found.certified
+    rows = [
+        ["leader", *map(_leaders, both)],
+        ["margin in votes", *(number(standing.margin) for standing in both)],
+        ["precincts that differ", "", number(row["wrong"])],
+        ["precincts never found", number(row["channels"][0]), ""],
+    ]
+    text = "Form E is the signed form with what each room counted; it is mailed in and certified after the night."
+    note = "Here Form E covers every precinct; results that were never found are missing on the night alone."
+    if forecast.several:
+        note += " One night is shown, the one whose errors shift the margin by the median of all nights."
+    changed = sum(_certification(forecast, night).winner_changed for night in forecast.rows)
+    texts = [text]
+    if forecast.several:
+        texts.append(f"The certified leader is another one in {changed} of {forecast.nights} nights.")
+    table = Table("certified-table", "On the night and by Form E", ["", "on the night", "by Form E"], rows)
+    return Panel("errors-certified", certified_finding(forecast), texts, table=table, note=note)

@@ -152,7 +152,7 @@ def finding(found: Sequence[County]) -> str:
     if longest == usual:
         return f"People wait as long in every county: one in ten waits longer than {usual}"
     return (
-        f"People wait longest in {first.name}: one in ten waits longer than {longest}, "
+        f"In the usual precinct of {first.name} one person in ten waits longer than {longest}, "
         f"in half of the counties {usual} or less"
     )
 

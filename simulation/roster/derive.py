@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from simulation.rules.sde import NANO
+from simulation.rules.sde import NANO, nano_of_satellite_delegate
 
 # (people, usual volunteers), straight lines between. P: party handbooks and press, "31 or fewer 1-2, about 50 3-5,
 # 90 to 190 10-20, 935 30-50"; the middle of each range is taken.
@@ -40,6 +40,6 @@ def satellite_sde(
     for district, present in zip(districts, attendance, strict=True):
         people[district] += present
     return [
-        pools.get(district, 0) * NANO * present // (people[district] * elected) if present and elected else 0
+        nano_of_satellite_delegate(pools.get(district, 0) * NANO, present, people[district], elected)
         for district, present, elected in zip(districts, attendance, delegates, strict=True)
     ]

@@ -64,7 +64,7 @@ def synthesize(name: str = "iowa-2020", seed: int = SEED) -> Roster:
             buildings=[site.building for site in sites],
             preference={},
         ),
-        source=f"synthesized {name}, seed {seed}",
+        source=f"synthesized {name} (the roster's own seed: {seed})",
         notes=[f"synthesized from the aggregates of {state.title}: counties add up, single sites are invented"],
     )
 

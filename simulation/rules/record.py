@@ -2,7 +2,7 @@
 
 A record is the first alignment, the final alignment and the delegates awarded, by group, and the delegates that the
 precinct elects. Attendance, which parties do not publish, is the total of the first alignment. Rules of 2020.
-`alignment` and `audit` compile these very functions, `simulation.audit` calls them as they stand.
+`audit` compiles these very functions, `simulation.audit` calls them as they stand.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from simulation.rules.law import is_lawful, is_viable
 
 if TYPE_CHECKING:
     from simulation.rules.law import Counts
-
-FREE_2016 = 2016
-LOCKED_2020 = 2020
 
 FINAL_EXCEEDS_FIRST = 1 << 0
 VIABLE_GROUP_SHRANK = 1 << 1
@@ -95,14 +92,12 @@ KINDS = {
 }
 
 
-def broken_by_alignment(
-    first: Counts, final: Counts, delegates: int, attendance: int, final_total: int, regime: int
-) -> int:
+def broken_by_alignment(first: Counts, final: Counts, delegates: int, attendance: int, final_total: int) -> int:
     """What the two alignments, one entry a group, break: a sum of FINAL_EXCEEDS_FIRST and VIABLE_GROUP_SHRANK.
 
-    A viable group may shrink where people could move freely, where more groups were viable than delegates are elected
-    (they must merge), and where one delegate is elected (no preference groups). Where the final total is too large,
-    the counts say nothing about a single group.
+    A viable group may shrink where more groups were viable than delegates are elected (they must merge), and where one
+    delegate is elected (no preference groups). Where the final total is too large, the counts say nothing about a
+    single group.
     """
     if final_total > attendance:
         return FINAL_EXCEEDS_FIRST
@@ -112,7 +107,7 @@ def broken_by_alignment(
         if is_viable(first[i], delegates, attendance):
             viable += 1
             shrank = shrank or final[i] < first[i]
-    if shrank and regime == LOCKED_2020 and delegates > 1 and viable <= delegates:
+    if shrank and delegates > 1 and viable <= delegates:
         return VIABLE_GROUP_SHRANK
     return 0
 
@@ -137,7 +132,7 @@ def check_totals(
     """
     groups = len(first)
     attendance = first_total
-    found = broken_by_alignment(first, final, delegates, attendance, final_total, LOCKED_2020)
+    found = broken_by_alignment(first, final, delegates, attendance, final_total)
     if attendance == 0 or final_total == 0:
         return (found & FINAL_EXCEEDS_FIRST) | MISSING_ALIGNMENT
 

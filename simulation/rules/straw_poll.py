@@ -6,23 +6,22 @@ certified record. Source: Republican Party of Iowa, caucus results of 2012. Know
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 Votes = Mapping[str, int]  # by candidate
-
-
-def tally(ballots: Iterable[str]) -> dict[str, int]:
-    """The votes of one room, most first; equal ones by name."""
-    return dict(sorted(Counter(ballots).items(), key=lambda votes: (-votes[1], votes[0])))
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Who is ahead in a count."""
 
-    votes: dict[str, int]  # most first
+    votes: dict[str, int]  # most first; equal ones by name
+
+    @classmethod
+    def of(cls, votes: Votes) -> Standing:
+        """The standing of a count in any order."""
+        return cls(dict(sorted(votes.items(), key=lambda item: (-item[1], item[0]))))
 
     @property
     def leaders(self) -> tuple[str, ...]:
@@ -41,48 +40,24 @@ class Standing:
 class Certification:
     """The night's count held against the Forms E."""
 
-    announced: Standing  # of all precincts, as on the night
-    certified: Standing  # of the precincts whose Form E came in
-    expected: int  # precincts
-    differing: tuple[str, ...]  # both are there, and their numbers differ
-    uncertified: tuple[str, ...]  # no Form E was found
-    unannounced: tuple[str, ...]  # a Form E, but nothing on the night
+    announced: Standing  # as on the night
+    certified: Standing  # by the Forms E
 
     @property
     def winner_changed(self) -> bool:
         """Whether the certified record names another winner than the night did."""
         return self.announced.leaders != self.certified.leaders
 
-
-def certify(
-    announced: Mapping[str, Votes], form_e: Mapping[str, Votes], precincts: Collection[str] = ()
-) -> Certification:
-    """Compare what the precincts announced with their Forms E; `precincts` also names those that have neither.
-
-    A precinct without Form E counts on the night only: the certified record knows nothing of it. Candidates without a
-    vote in a precinct may be left out there.
-    """
-    expected = sorted({*announced, *form_e, *precincts})
-    return Certification(
-        announced=_standing(announced),
-        certified=_standing(form_e),
-        expected=len(expected),
-        differing=tuple(
-            place
-            for place in expected
-            if place in announced and place in form_e and _cast(announced[place]) != _cast(form_e[place])
-        ),
-        uncertified=tuple(place for place in expected if place not in form_e),
-        unannounced=tuple(place for place in expected if place in form_e and place not in announced),
-    )
+    @property
+    def shift(self) -> int:
+        """Votes by which the announced leader's lead over everybody else is larger than by the Forms E."""
+        if not self.announced.leaders:
+            return 0
+        leader = self.announced.leaders[0]
+        others = (votes for name, votes in self.certified.votes.items() if name != leader)
+        return self.announced.margin - (self.certified.votes.get(leader, 0) - max(others, default=0))
 
 
-def _standing(count: Mapping[str, Votes]) -> Standing:
-    total: Counter[str] = Counter()
-    for votes in count.values():
-        total.update(votes)
-    return Standing(dict(sorted(total.items(), key=lambda item: (-item[1], item[0]))))
-
-
-def _cast(votes: Votes) -> dict[str, int]:
-    return {candidate: count for candidate, count in votes.items() if count}
+def certify(announced: Votes, form_e: Votes) -> Certification:
+    """Hold the totals of the night against those of the Forms E. A candidate without a vote may be left out."""
+    return Certification(Standing.of(announced), Standing.of(form_e))

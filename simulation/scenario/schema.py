@@ -341,7 +341,7 @@ class KeyingErrors(Section):
 
     @property
     def weights(self) -> tuple[int, ...]:
-        """The weights of the kinds, in the order of `ErrorKind`."""
+        """The weights of the kinds, in the order of `night.records`."""
         return self.column_shift, self.digit_slip, self.swapped, self.wrong_precinct, self.omission
 
     @model_validator(mode="after")

@@ -26,7 +26,7 @@ from simulation.night.records import (
 from simulation.night.setting import Setting
 from simulation.randomness import CERTAIN, Integers, bits
 from simulation.roster import synthesize
-from simulation.rules.alignment import VIABLE_GROUP_SHRANK
+from simulation.rules.alignment import FREE_2016, LOCKED_2020, VIABLE_GROUP_SHRANK
 from simulation.rules.audit import check
 from simulation.rules.viability import is_viable, threshold
 from simulation.scenario import load
@@ -95,7 +95,7 @@ def realigned(
         place=place,
         delegates=delegates,
         attendance=sum(first) + too_many,
-        free=free,
+        regime=FREE_2016 if free else LOCKED_2020,
         rescue=rescue,
         leave=leave,
         stuck=stuck,

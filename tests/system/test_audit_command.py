@@ -6,12 +6,14 @@ import csv
 import json
 import re
 import time
+from collections.abc import Callable
 from html import unescape
+from itertools import product
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 from simulation import cli
 from simulation.audit import KINDS
@@ -160,4 +162,18 @@ def test_the_page_fits_its_screen(folder: Path, chromium_path: str, width: int) 
             box = text.bounding_box()
             assert box
             assert box["x"] + box["width"] <= frame["x"] + frame["width"], text.text_content()
+        browser.close()
+
+
+def test_the_page_meets_wcag(folder: Path, chromium_path: str, violations: Callable[[Page], list[str]]) -> None:
+    """Nothing that axe-core can find against WCAG 2.2 AA, on a phone and on a desk, light and dark."""
+    assert caucus("audit", "results.csv").exit_code == 0
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto((folder / "runs" / "audit-results.html").as_uri())
+        for width, dark in product((390, 1280), (False, True)):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme="dark" if dark else "light")
+            assert violations(page) == [], (width, dark)
         browser.close()

@@ -7,13 +7,14 @@ import re
 import shlex
 from collections.abc import Callable
 from html import unescape
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from click.testing import CliRunner, Result
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 from simulation import cli
 from simulation.roster import synthesize
@@ -194,6 +195,22 @@ def test_the_page_fits_its_screen(folder: Path, caucus: Caucus, chromium_path: s
             assert box
             assert frame["x"] - 2 <= box["x"], text.text_content()
             assert box["x"] + box["width"] <= frame["x"] + frame["width"] + 12, text.text_content()
+        browser.close()
+
+
+def test_the_page_meets_wcag(
+    folder: Path, caucus: Caucus, chromium_path: str, violations: Callable[[Page], list[str]]
+) -> None:
+    """Nothing that axe-core can find against WCAG 2.2 AA, on a phone and on a desk, light and dark."""
+    assert caucus("explain", "twenty.toml", *SEED, "--precinct", "Adair 3", "--out", "wcag.html").exit_code == 0
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto((folder / "wcag.html").as_uri())
+        for width, dark in product((390, 1280), (False, True)):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme="dark" if dark else "light")
+            assert violations(page) == [], (width, dark)
         browser.close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -87,6 +87,27 @@ def test_the_page_fits_its_screen(browser: Browser, report: Path, size: dict[str
     assert pictures == [shown] * 7
     assert page.evaluate(OVERLAPPING) == []
     assert page.evaluate(SMALLEST_TEXT) >= 11
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+def test_the_page_meets_wcag(
+    browser: Browser, report: Path, violations: Callable[[Page], list[str]], size: dict[str, int], scheme: str
+) -> None:
+    """Nothing that axe-core can find against WCAG 2.2 AA, in either color scheme."""
+    page = opened(browser, report, size, scheme)
+    assert violations(page) == []
+    page.close()
+
+
+def test_what_is_against_wcag_is_found(browser: Browser, violations: Callable[[Page], list[str]]) -> None:
+    """The check of the pages checks something: pale text, and a page without title or language."""
+    page = browser.new_page()
+    page.set_content('<main><p style="color: #ccc; background: #fff">Pale</p></main>')
+    assert {found.partition(":")[0] for found in violations(page)} == {
+        "color-contrast", "document-title", "html-has-lang",
+    }  # fmt: skip
     page.close()
 
 

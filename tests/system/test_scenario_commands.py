@@ -111,6 +111,24 @@ def test_nothing_is_overwritten(folder: Path) -> None:
         assert (folder / "mine.toml").read_text() == "mine"
 
 
+def test_the_schema_of_an_earlier_version_is_renewed_beside_a_new_file(folder: Path) -> None:
+    schema = folder / "scenario.schema.json"
+    assert run("new", "one.toml").exit_code == 0
+    current = schema.read_text()
+    schema.write_text(json.dumps(json.loads(current) | {"properties": {}, "description": "An older night."}))
+    assert run("new", "two.toml").exit_code == 0
+    assert schema.read_text() == current
+
+
+@pytest.mark.parametrize("theirs", ['{"title": "Film scenes"}', "[]", "no JSON"])
+def test_another_file_of_the_schema_s_name_is_kept_and_no_scenario_is_written(folder: Path, theirs: str) -> None:
+    (folder / "scenario.schema.json").write_text(theirs)
+    result = run("new", "mine.toml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("scenario.schema.json: ")
+    assert [path.read_text() for path in folder.iterdir()] == [theirs]
+
+
 def test_a_new_scenario_is_called_toml() -> None:
     result = run("new", "mine")
     assert (result.exit_code, ".toml" in result.stderr) == (2, True)

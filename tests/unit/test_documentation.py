@@ -10,9 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from simulation.cli import caucus
-from simulation.documentation import pages
+from simulation.documentation import pages, schema_text
 from simulation.night import play_night
-from simulation.night.metrics import NIGHT, PRECINCT, expanded
+from simulation.night.metrics import EVENTS, NIGHT, PRECINCT, expanded
+from simulation.night.order import Kind
 from simulation.scenario import library, load
 from simulation.scenario.schema import Spec
 
@@ -23,6 +24,22 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_generated_pages_are_up_to_date(name: str) -> None:
     """`make docs` would change nothing."""
     assert (DOCS / name).read_text(encoding="utf-8") == pages()[name], "run `make docs`"
+
+
+def test_the_schema_beside_the_library_is_up_to_date() -> None:
+    """Editors complete and check the library's nights by it."""
+    assert (DOCS.parent / "scenarios" / "scenario.schema.json").read_text(encoding="utf-8") == schema_text()
+
+
+def test_every_event_is_explained() -> None:
+    """The event log is integers: without this table it says nothing."""
+    assert list(EVENTS) == list(Kind)
+
+
+def test_only_nights_that_claim_a_year_have_a_history() -> None:
+    """What really happened belongs beside the night that really happened."""
+    claimed = {name for name in library() if load(name).document.get("history", {}).get("reported")}
+    assert claimed == {"iowa-2016", "iowa-2020"}
 
 
 def _keys(model: type[BaseModel]) -> Iterator[str]:

@@ -157,7 +157,7 @@ def test_nobody_waits_while_an_operator_is_free_and_nobody_is_passed_by(
     evening = Evening(dials, lines=lines, shifts=shifts)
     waiting: list[int] = []
     busy, on_duty, before = 0, 0, -1
-    for at, _, kind, _, caller, _, value in evening.log:
+    for at, _, kind, caller, _, _, value in evening.log:
         if at > before:
             assert not waiting or busy >= on_duty
         assert at >= before
@@ -196,9 +196,9 @@ def test_nobody_waits_while_an_operator_is_free_and_nobody_is_passed_by(
 def test_the_events_of_an_evening_have_a_key_of_their_own(
     dials: list[Dial], shifts: list[tuple[int, int, int]], lines: int
 ) -> None:
-    """(at, rank, entity, attempt, kind): a log sorted by them has one order only."""
+    """(at, rank, site, entity, attempt, kind): nothing is told twice."""
     keys = [
-        (at, rank, entity, attempt, kind)
-        for at, rank, kind, _, entity, attempt, _ in Evening(dials, lines=lines, shifts=shifts).log
+        (at, rank, site, entity, attempt, kind)
+        for at, rank, kind, site, entity, attempt, _ in Evening(dials, lines=lines, shifts=shifts).log
     ]
     assert len(set(keys)) == len(keys)

@@ -532,11 +532,60 @@ def test_what_errors_move_in_a_sentence(forecast_of: Callable[..., Forecast]) ->
 
 def test_a_straw_poll_moves_votes_and_no_delegates(roster_file: Path, forecast_of: Callable[..., Forecast]) -> None:
     poll = load("gop-straw-poll-2012", {"turnout.people": "none"}, roster_file)
-    forecast = replace(forecast_of(lambda _: {"sde_off_nano": 3 * 10**9}), scenario=poll)
+    votes = {"sde_true_nano": [10**9] * 7, "sde_reported_nano": [10**9] * 7}  # seven candidates
+    forecast = replace(forecast_of(lambda _: {"sde_off_nano": 3 * 10**9, **votes}), scenario=poll)
     panel = errors.chapter(forecast).panels[1]
     assert panel.finding.startswith("The errors give 3 votes to the wrong candidate")
     assert "A straw poll elects nobody: there are no national delegates to move." in panel.text
     assert not panel.more
+
+
+def test_a_straw_poll_is_held_against_form_e(roster_file: Path) -> None:
+    """Who led on the night, and by how much, stands beside the certified record; three small nights as they come."""
+    poll = load("gop-straw-poll-2012", {"turnout.people": "none"}, roster_file)
+    rows = [play_night(poll, 3, number).row for number in range(3)]
+    forecast = Forecast(poll, rows, pl.DataFrame(), {}, RUN)
+    panel = errors.chapter(forecast).panels[2]
+    table = panel.table
+    assert table is not None
+    assert table.head == ["", "on the night", "by Form E"]
+    (_, told, certified), (_, told_margin, certified_margin), (_, _, differ), (_, never, _) = table.rows
+
+    def leads(row: Row, column: str) -> tuple[str, str]:
+        votes = sorted(zip(row[column], poll.spec.preference.candidates, strict=True), reverse=True)
+        return votes[0][1].title(), f"{(votes[0][0] - votes[1][0]) // 10**9:,}"
+
+    assert (told, told_margin, certified, certified_margin, differ, never) in [
+        (
+            *leads(row, "sde_reported_nano"), *leads(row, "sde_true_nano"),
+            str(row["wrong"]), str(row["channels"][0]),
+        )
+        for row in rows
+    ]  # fmt: skip
+    assert sum(row["wrong"] for row in rows)
+    assert panel.finding.startswith(f"In a usual night {told} leads by {told_margin} vote")
+
+
+def test_form_e_may_name_another_winner(roster_file: Path, forecast_of: Callable[..., Forecast]) -> None:
+    """As in 2012: 8 votes one way on the night, 34 the other way by the signed forms."""
+    poll = load("gop-straw-poll-2012", {"turnout.people": "none"}, roster_file)  # santorum is first, then romney
+    told, certified = (30_007, 30_015, 0, 0, 0, 0, 0), (29_839, 29_805, 0, 0, 0, 0, 0)
+    votes = {
+        "sde_reported_nano": [count * 10**9 for count in told], "sde_true_nano": [count * 10**9 for count in certified],
+        "wrong": 131, "channels": [8, 12, 0, 0, 0, 0],
+    }  # fmt: skip
+    forecast = replace(forecast_of(lambda _: votes, only=1), scenario=poll)
+    assert errors.certified_finding(forecast) == (
+        "On the night Romney leads by 8 votes; by Form E Santorum leads by 34 votes"
+    )
+    kept = replace(forecast_of(lambda _: votes | {"sde_reported_nano": [10**9, *[0] * 6]}, only=1), scenario=poll)
+    assert errors.certified_finding(kept) == "On the night Santorum leads by 1 vote; by Form E it is 34"
+    level = replace(forecast_of(lambda _: votes | {"sde_reported_nano": [10**9] * 7}, only=1), scenario=poll)
+    assert " are level; by Form E Santorum leads" in errors.certified_finding(level)
+    table = errors.chapter(forecast).panels[2].table
+    assert table is not None
+    assert table.rows[2:] == [["precincts that differ", "", "131"], ["precincts never found", "8", ""]]
+    assert errors.chapter(forecast_of()).panels[-1].name == "errors-moved"  # no straw poll, no Form E
 
 
 def test_the_winner_in_a_sentence(forecast_of: Callable[..., Forecast]) -> None:

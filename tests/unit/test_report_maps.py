@@ -84,7 +84,7 @@ def test_where_people_wait_longest_in_a_sentence(iowa: Scenario) -> None:
     waits = [19 * MINUTE if county == "Lucas" else 4 * MINUTE for county in iowa.roster.counties]
     found = maps.counties(forecast(iowa, wait_p90_ms_p50=waits))
     assert maps.finding(found) == (
-        f"People wait longest in Lucas: one in ten waits longer than 19{THIN}min, in half of the counties "
+        f"In the usual precinct of Lucas one person in ten waits longer than 19{THIN}min, in half of the counties "
         f"4{THIN}min or less"
     )
     alike = maps.counties(forecast(iowa, wait_p90_ms_p50=[4 * MINUTE] * len(waits)))

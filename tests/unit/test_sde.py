@@ -1,4 +1,4 @@
-"""State delegate equivalents: exact for people, in billionths for compiled code, and the delegates of satellites."""
+"""State delegate equivalents of satellites: their delegates by attendance, and what each of those weighs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulation.rules import sde
-
-
-def test_a_precinct_s_delegates_weigh_what_its_county_holds() -> None:
-    assert sde.per_delegate(4, 51) == Fraction(4, 51)  # Adair 2020
-    assert sde.of_award([1, 1, 2, 2, 2], 4, 51) == [Fraction(n * 4, 51) for n in (1, 1, 2, 2, 2)]
 
 
 @pytest.mark.parametrize(
@@ -38,23 +33,25 @@ def test_a_satellite_elects_by_its_attendance(attendance: int, delegates: int) -
     assert sde.satellite_delegates(attendance) == delegates
 
 
-def test_satellites_share_their_pool_exactly() -> None:
-    sites = [24, 0, 74, 281]  # 379 people, as in the first district 2020
-    shares = [sum(sde.of_satellite_award([sde.satellite_delegates(people), 0], 6, people, 379)) for people in sites]
-    assert sum(shares) == 6
-    assert shares[0] == Fraction(6 * 24, 379)
+def test_a_satellite_where_nobody_came_has_no_share() -> None:
+    assert sde.nano_of_satellite_delegate(6 * sde.NANO, 0, 379, 0) == 0
+    assert sde.nano_of_satellite_delegate(6 * sde.NANO, 0, 0, 0) == 0  # nor where the whole group stayed at home
 
 
-@given(st.integers(0, 36), st.integers(1, 300), st.integers(1, 3_000))
-def test_billionths_are_the_exact_sde_rounded_down(delegates: int, county_sde: int, county_delegates: int) -> None:
-    [exact] = sde.of_award([delegates], county_sde, county_delegates)
-    assert sde.nano_of_award(delegates, county_sde * sde.NANO, county_delegates) == exact * sde.NANO // 1
+def test_a_satellite_s_delegates_split_its_share() -> None:
+    """24 of 379 people (the first district of 2020 shares 6 SDE) elect 5 delegates."""
+    assert sde.nano_of_satellite_delegate(6 * sde.NANO, 24, 379, 5) == 75_989_445  # 6 x 24 / 379 / 5 = .0759894459
 
 
-@given(st.integers(0, 9), st.sampled_from(sorted(sde.SATELLITE_POOLS)), st.integers(0, 400), st.integers(0, 1_200))
-def test_billionths_of_a_satellite_are_its_exact_sde_rounded_down(
-    delegates: int, group: str, attendance: int, elsewhere: int
-) -> None:
-    pool, together = sde.SATELLITE_POOLS[group], max(1, attendance + elsewhere)
-    [exact] = sde.of_satellite_award([delegates], pool, attendance, together)
-    assert sde.nano_of_satellite_award(delegates, pool * sde.NANO, attendance, together) == exact * sde.NANO // 1
+@given(st.lists(st.integers(0, 400), min_size=1, max_size=20), st.integers(1, 18))
+def test_satellites_share_their_pool_but_for_what_rounding_leaves(people: list[int], pool: int) -> None:
+    """A delegate loses less than a billionth of an SDE to rounding, and never gains."""
+    together, shared = sum(people), Fraction(0)
+    for present in people:
+        elected = sde.satellite_delegates(present)
+        each = sde.nano_of_satellite_delegate(pool * sde.NANO, present, together, elected)
+        if present:
+            assert 0 <= Fraction(pool * sde.NANO * present, together * elected) - each < 1
+        shared += each * elected
+    elected_in_all = sum(sde.satellite_delegates(present) for present in people)
+    assert not together or 0 <= pool * sde.NANO - shared <= elected_in_all

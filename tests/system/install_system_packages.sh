@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Browser tests drive the system's Chromium, PDF tests need the libraries of WeasyPrint. What is missing is installed as
+# Debian's packages where this user may; elsewhere the tests skip with a reason, and in CI (CI=true) they fail.
+set -eu
+
+browser() {
+  for name in chromium chromium-browser google-chrome google-chrome-stable; do
+    if command -v "$name" >/dev/null; then return 0; fi
+  done
+  return 1
+}
+
+pdf() { .venv/bin/python -c 'import weasyprint' >/dev/null 2>&1; }
+
+missing=()
+browser || missing+=(chromium)
+pdf || missing+=(libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0)
+if [ "${#missing[@]}" = 0 ]; then exit 0; fi
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "Installing for the tests: ${missing[*]} ..." >&2
+  export DEBIAN_FRONTEND=noninteractive
+  if apt-get -qq update >&2; then
+    apt-get -qq install --yes --no-install-recommends "${missing[@]}" >&2 || true  # what is still missing is said below
+  fi
+fi
+
+browser || echo "*** NO CHROMIUM: the browser tests will not run. Install Chromium or Google Chrome to run them. ***" >&2
+pdf || echo "*** NO PANGO: the PDF tests will not run. Install Pango and HarfBuzz (libpango, libharfbuzz) to run them. ***" >&2
