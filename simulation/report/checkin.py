@@ -192,7 +192,7 @@ def _paint_sizes(sheet: Sheet, waits: Sequence[tuple[str, Band]]) -> None:
         axes.barh(k, band.p50, height=0.56, color=color("forecast"), linewidth=0)
         axes.annotate(
             duration(band.p50), (band.p95, k), xytext=(8, 0), textcoords="offset points", va="center_baseline",
-            weight="bold",
+            weight="bold", color=color("forecast"),
         )  # fmt: skip
 
 

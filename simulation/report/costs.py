@@ -154,5 +154,5 @@ def _bars(
         axes.barh(k, band.p50, height=0.56, color=color("forecast"), linewidth=0)
         axes.annotate(
             said(band.p50), (band.p95, k), xytext=(8, 0), textcoords="offset points", va="center_baseline",
-            weight="bold",
+            weight="bold", color=color("forecast"),
         )  # fmt: skip
