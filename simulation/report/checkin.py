@@ -188,12 +188,7 @@ def _paint_sizes(sheet: Sheet, waits: Sequence[tuple[str, Band]]) -> None:
     axes.spines["bottom"].set_visible(False)
     sheet.heading(axes, "People in the precinct")
     for k, (_, band) in enumerate(waits):
-        axes.barh(k, band.p95, height=0.56, color=color("fan-inner"), linewidth=0)
-        axes.barh(k, band.p50, height=0.56, color=color("forecast"), linewidth=0)
-        axes.annotate(
-            duration(band.p50), (band.p95, k), xytext=(8, 0), textcoords="offset points", va="center_baseline",
-            weight="bold", color=color("forecast"),
-        )  # fmt: skip
+        plot.bar(axes, k, band, duration(band.p50))
 
 
 def bad_night(forecast: Forecast) -> str:

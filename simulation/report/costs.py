@@ -10,7 +10,7 @@ from simulation.report import plot
 from simulation.report.chapter import Chapter, Panel, Table, range_name, usual_name, with_range
 from simulation.report.checkin import bad_night
 from simulation.report.forecast import Band, Forecast, Row
-from simulation.report.plot import Sheet, color
+from simulation.report.plot import Sheet
 from simulation.report.words import DASH, THIN, number, plural
 from simulation.scenario.values import HOUR
 
@@ -150,9 +150,4 @@ def _bars(
     axes.spines["bottom"].set_visible(False)
     sheet.heading(axes, heading)
     for k, (_, band) in enumerate(items):
-        axes.barh(k, band.p95, height=0.56, color=color("fan-inner"), linewidth=0)
-        axes.barh(k, band.p50, height=0.56, color=color("forecast"), linewidth=0)
-        axes.annotate(
-            said(band.p50), (band.p95, k), xytext=(8, 0), textcoords="offset points", va="center_baseline",
-            weight="bold", color=color("forecast"),
-        )  # fmt: skip
+        plot.bar(axes, k, band, said(band.p50))

@@ -169,6 +169,16 @@ def scale(axes: Axes, highest: float, parts: int = 5) -> int:
     return top
 
 
+def bar(axes: Axes, row: int, band: Band, text: str) -> None:
+    """The usual night on a bad one, with the usual night's number in its color."""
+    axes.barh(row, band.p95, height=0.56, color=color("fan-inner"), linewidth=0)
+    axes.barh(row, band.p50, height=0.56, color=color("forecast"), linewidth=0)
+    axes.annotate(
+        text, (band.p95, row), xytext=(8, 0), textcoords="offset points", va="center_baseline", weight="bold",
+        color=color("forecast"),
+    )  # fmt: skip
+
+
 def width(text: str) -> float:
     """At least the width of a bold label; the page's own fonts are narrower than this one."""
     return 0.66 * FONT * len(text)
