@@ -53,16 +53,17 @@ def chapter(forecast: Forecast) -> Chapter:
 
 def finding(forecast: Forecast) -> str:
     """The sentence above the picture."""
-    received, caught, wrong = (forecast.band(name) for name in ("wrong_on_receipt", "caught", "wrong"))
+    received, wrong = (forecast.band(name) for name in ("wrong_on_receipt", "wrong"))
     if received.p95 == 0 and wrong.p95 == 0:
         return "Every result that headquarters holds is right"
     if wrong.p95 == 0:
         return f"{plural(received.p50, 'result')} came in wrong, and none of them stays wrong"
     share = percent(wrong.p50 / forecast.sites)
     range_ = with_range(forecast, percent_range(wrong.p05 / forecast.sites, wrong.p95 / forecast.sites))
+    mended = forecast.band(lambda row: sum(row["mended_by_cause"])).p50
     return (
-        f"{share} of the results at headquarters stay wrong{range_}: of {number(received.p50)} that came in wrong "
-        f"the checks stopped {number(caught.p50) if caught.p50 else 'none'}"
+        f"{share} of the results at headquarters stay wrong{range_}: {number(received.p50)} came in wrong, "
+        f"{number(mended) if mended else 'none'} {'was' if mended == 1 else 'were'} put right"
     )
 
 
