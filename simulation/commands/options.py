@@ -1,0 +1,83 @@
+"""What several commands share: options said once, and how a scenario is loaded from them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simulation.errors import InputError
+
+if TYPE_CHECKING:
+    from simulation.scenario import Scenario
+
+
+def library_names(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """Completion: nights of the library; their files' names are enough."""
+    import scenarios
+
+    folder = Path(scenarios.__path__[0])
+    return sorted(path.stem for path in folder.glob("*.toml") if path.stem.startswith(begun))
+
+
+name_or_file = click.argument("name_or_file", shell_complete=library_names)
+seed = click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="All luck follows from it.  [default: 1]")
+roster = click.option("--roster", type=click.Path(path_type=Path), metavar="FILE", help="Your precincts: CSV or Excel.")
+settings = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key; may be repeated.")
+fixed = click.option(
+    "--fixed", is_flag=True, help="Hold every assumption at its middle instead of drawing it each night."
+)
+workers = click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+resume = click.option("--resume", is_flag=True, help="Go on with a run that ended early.")
+force = click.option("--force", is_flag=True, help="Replace a run that is there, once the new one is whole.")
+quiet = click.option("--quiet", is_flag=True, help="No progress on stderr.")
+
+
+def columns() -> int:
+    """How wide text for people may be."""
+    return max(40, min(100, shutil.get_terminal_size((100, 24)).columns))
+
+
+def loaded(name_or_file: str, settings: tuple[str, ...], roster_file: Path | None) -> Scenario:
+    """The scenario with its roster expanded, or an InputError that lists the mistakes of both."""
+    from simulation.roster import read
+    from simulation.scenario import load, parse_overrides
+
+    problems: list[str] = []
+
+    def tried(step: Callable[[], Any]) -> Any:
+        try:
+            return step()
+        except InputError as error:
+            problems.extend(error.problems)
+
+    overrides: dict[str, object] = {}
+    for setting in settings:
+        overrides |= tried(partial(parse_overrides, (setting,))) or {}
+    scenario: Scenario | None = tried(lambda: load(name_or_file, overrides, roster_file))
+    if scenario is None and roster_file is not None:
+        tried(lambda: read(roster_file))
+    elif scenario is not None:
+        tried(lambda: scenario.roster)
+    if problems or scenario is None:
+        raise InputError(problems)
+    return scenario
+
+
+def written(text: str, out: Path | None) -> None:
+    """Text on stdout, or in a file that was not there before."""
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        with out.open("x", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except FileExistsError:
+        raise InputError(f"{out}: is there already, and nothing is overwritten: choose another name") from None
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror}") from None
+    click.echo(f"{out}", err=True)
