@@ -8,7 +8,9 @@ against Random123's published vectors. An address is (seed, night, place, entity
     stream   what the number is for (`simulation.night.order`), below 2**12
     ordinal  the n-th number of that stream for that entity, below 2**20
 
-so that one more voter in Adair changes nothing in Polk, and scenarios that differ in one lever share all other luck.
+One call of the generator gives four words: those of four neighboring streams (4n .. 4n + 3), so that what is needed
+together is drawn together. One more voter in Adair changes nothing in Polk, and scenarios that differ in one lever
+share all other luck.
 Distributions are integer quantile tables; a draw is a look-up with integer interpolation, the same on any machine.
 """
 
@@ -58,10 +60,41 @@ def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]  # numba inf
 @kernel
 def bits(seed: int, night: int, place: int, entity: int, stream: int, ordinal: int) -> int:
     """32 random bits of an address, as an integer in 0 .. 2**32 - 1."""
-    word = philox(
-        place & 0xFFFFFFFF, (place >> 32) & 0xFFFFFFFF, entity & 0xFFFFFFFF, (stream << 20) | ordinal, seed, night
-    )[0]
-    return np.int64(word)  # type: ignore[return-value]  # numpy's integer is an int to every caller
+    w0, w1, w2, w3 = philox(
+        place & 0xFFFFFFFF, (place >> 32) & 0xFFFFFFFF, entity & 0xFFFFFFFF, (stream >> 2) << 20 | ordinal, seed, night
+    )
+    word = stream & 3
+    if word < 2:
+        return np.int64(w0 if word == 0 else w1)  # type: ignore[return-value]  # numpy's integer is an int to every caller
+    return np.int64(w2 if word == 2 else w3)  # type: ignore[return-value]  # as above
+
+
+@kernel
+def words(seed, night, place, stream, ordinal, count, w0, w1, w2, w3):  # type: ignore[no-untyped-def]  # as `philox`
+    """`bits` of `count` entities from 0 on and of four streams, the first a multiple of 4: fills int64[count] each.
+
+    The rounds of `philox` stand here once more, because the compiler makes vectors only of a loop that it sees whole.
+    """
+    mask = np.uint64(0xFFFFFFFF)
+    shift = np.uint64(32)
+    low, high = np.uint64(place & 0xFFFFFFFF), np.uint64((place >> 32) & 0xFFFFFFFF)
+    purpose = np.uint64((stream >> 2) << 20 | ordinal)
+    for entity in range(count):
+        x0, x1, x2, x3 = low, high, np.uint64(entity), purpose
+        key0, key1 = np.uint64(seed), np.uint64(night)
+        for _ in range(10):
+            product0 = np.uint64(0xD2511F53) * x0
+            product1 = np.uint64(0xCD9E8D57) * x2
+            x0 = (product1 >> shift) ^ x1 ^ key0
+            x1 = product1 & mask
+            x2 = (product0 >> shift) ^ x3 ^ key1
+            x3 = product0 & mask
+            key0 = (key0 + np.uint64(0x9E3779B9)) & mask
+            key1 = (key1 + np.uint64(0xBB67AE85)) & mask
+        w0[entity] = np.int64(x0)
+        w1[entity] = np.int64(x1)
+        w2[entity] = np.int64(x2)
+        w3[entity] = np.int64(x3)
 
 
 @kernel

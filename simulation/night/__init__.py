@@ -1,68 +1,40 @@
-"""One night: set up by luck, played on the clock, and what it came to."""
+"""One night: set up by luck, played by an engine, and what it came to."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
 
-from simulation.night.checkin import Building, Line
-from simulation.night.clock import Clock
-from simulation.night.evening import Evening
-from simulation.night.events import EventLog
 from simulation.night.luck import Luck
-from simulation.night.outcome import Night, Played
-from simulation.night.setting import Door, Setting
+from simulation.night.outcome import Night
+from simulation.night.setting import Setting
 from simulation.scenario import Scenario
 
-__all__ = ["Luck", "Night", "play_night"]
+__all__ = ["ENGINES", "Luck", "Night", "play_night"]
+
+ENGINES = ("compiled", "simpy")
 
 
-def play_night(scenario: Scenario, seed: int, night: int, *, fixed: bool = False, log: bool = False) -> Night:
-    """Play one night on the SimPy engine; `fixed` holds assumptions at their middle, `log` keeps every event."""
-    luck = Luck(seed, night, scenario.spec.clock.resolution, fixed)
+def play_night(
+    scenario: Scenario,
+    seed: int,
+    night: int,
+    *,
+    fixed: bool = False,
+    positions: Mapping[str, int] | None = None,
+    engine: str = "compiled",
+    log: bool = False,
+) -> Night:
+    """Play one night. Both engines play the same one; "simpy" is the model of record, "compiled" the faster twin.
+
+    `fixed` holds assumptions at their middle; `positions` (dotted key of an assumption: 0 .. 2**32 - 1 of the way from
+    its low to its high end) sets some of them; `log` keeps every event.
+    """
+    luck = Luck(seed, night, scenario.spec.clock.resolution, fixed, positions or {})
     setting = Setting(scenario, luck)
-    written: EventLog | None = [] if log else None
-    doors = setting.doors()
-    lines = _check_in(setting, doors, written)
-    gone = np.array([int(line.in_at.max(initial=0)) for line in lines], dtype=np.int64)
+    if engine == "simpy":
+        from simulation.night import model  # SimPy itself is imported only where it plays
 
-    clock = Clock()
-    evening = Evening(clock, setting, gone, written)
-    clock.run(until=setting.until)
-    held = evening.headquarters
-    return Night(
-        Played(
-            setting=setting,
-            wait_ms=[line.wait_ms for line in lines],
-            in_at=[line.in_at for line in lines],
-            arrived_at=[door.arrives for door in doors],
-            stations=np.array([door.stations for door in doors], dtype=np.int64),
-            forms_ran_out_at=np.array([line.forms_ran_out_at for line in lines], dtype=np.int64),
-            started_at=np.array(evening.started_at, dtype=np.int64),
-            ready_at=np.array(evening.ready_at, dtype=np.int64),
-            app_attempts=np.array(evening.app_attempts, dtype=np.int64),
-            received_at=held.received_at,
-            channel=held.channel,
-            cleared_at=held.cleared_at,
-            released_at=held.released_at,
-            reported=held.reported,
-            keying_errors=held.keying_errors,
-            findings=held.findings,
-            calls=evening.hotline.calls,
-            on_duty=evening.hotline.rota,
-            log=written,
-        )
-    )
+        return Night(model.play(setting, log))
+    from simulation.night import twin
 
-
-def _check_in(setting: Setting, doors: list[Door], log: EventLog | None) -> list[Line]:
-    """Play the doors of every building, each on a clock of its own; the lines, by site."""
-    by_building: dict[int, list[int]] = {}
-    for site, building in enumerate(setting.roster.building.tolist()):
-        by_building.setdefault(building, []).append(site)
-    lines: dict[int, Line] = {}
-    for sites in by_building.values():
-        clock = Clock()
-        building = Building(clock, [doors[site] for site in sites], log)
-        clock.run()
-        lines.update(zip(sites, building.lines, strict=True))
-    return [lines[site] for site in range(setting.sites)]
+    return Night(twin.play(setting, log))

@@ -5,10 +5,8 @@ Knows nothing of what the numbers are used for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
-import numpy as np
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from simulation.compiled import kernel
 from simulation.night.order import Stream
@@ -55,6 +53,7 @@ class Luck:
     night: int
     resolution: int = 1
     fixed: bool = False  # every assumption at its middle
+    positions: Mapping[str, int] = field(default_factory=dict)  # 32 bits for the assumptions of these keys
 
     def value(self, assumption: Assumption) -> int:
         """What an assumption is tonight."""
@@ -85,14 +84,9 @@ class Luck:
         return int(ticks(milliseconds, self.resolution))
 
     def _assumption_bits(self, assumption: Assumption) -> int:
+        position = self.positions.get(assumption.key)
+        if position is not None:
+            return position
         if self.fixed:
             return _HALF
         return self.bits(Stream.ASSUMPTION, place_id(f"assumption {assumption.key}"))
-
-    @cached_property
-    def waiting_once(self) -> Integers:
-        """Quantiles of an exponential waiting time of mean 1, in millionths, int64[1025]."""
-        from simulation.scenario.distributions import read_distribution
-        from simulation.scenario.values import FACTOR_UNIT
-
-        return np.asarray(read_distribution({"exponential": {"mean": 1}}, FACTOR_UNIT).corners)

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from numba.extending import register_jitable
+
+_ENTITY_BITS = 40
+_ATTEMPT_BITS = 16
+
 
 class Rank(IntEnum):
     """The order of events that are due in the same millisecond."""
@@ -25,6 +30,30 @@ class Rank(IntEnum):
     DELIVERED = 12
     REVIEW_ENDS = 13
     RELEASED = 14
+
+
+@register_jitable  # compiled where a kernel calls it, plain Python where SimPy's clock does
+def event_key(rank: int, entity: int, attempt: int) -> int:
+    """What orders events of one millisecond: the smaller key is first."""
+    return (rank << _ENTITY_BITS | entity) << _ATTEMPT_BITS | attempt
+
+
+@register_jitable  # as above
+def rank_of(key: int) -> int:
+    """The rank in a key."""
+    return key >> _ENTITY_BITS + _ATTEMPT_BITS
+
+
+@register_jitable  # as above
+def entity_of(key: int) -> int:
+    """The entity in a key."""
+    return key >> _ATTEMPT_BITS & (1 << _ENTITY_BITS) - 1
+
+
+@register_jitable  # as above
+def attempt_of(key: int) -> int:
+    """The attempt in a key."""
+    return key & (1 << _ATTEMPT_BITS) - 1
 
 
 class Kind(IntEnum):
@@ -76,6 +105,17 @@ class Call(IntEnum):
     CALLBACK = 3
 
 
+class Outcome(IntEnum):
+    """How a call ended."""
+
+    UNFINISHED = -1  # the simulation ended before it did
+    BUSY = 0  # no line
+    CLOSED = 1  # nobody on duty
+    HUNG_UP = 2  # the caller lost patience
+    SILENT = 3  # answered, but nobody could be heard: the caller queues again
+    ANSWERED = 4
+
+
 class Stream(IntEnum):
     """What a random number is for: the third part of its address. A number once given is never given again."""
 
@@ -83,15 +123,15 @@ class Stream(IntEnum):
     TURNOUT = 1
     LOCAL_TURNOUT = 2
     ROUNDING = 3
-    ARRIVAL = 4
-    REGISTERING_SHARE = 5
-    REGISTERS = 6
-    MISSING_FROM_LIST = 7
+    ARRIVAL = 4  # 4-7: one block of the generator, everything that most people need at the door
+    REGISTERS = 5
+    MISSING_FROM_LIST = 6
+    SERVICE = 7
     WRONG_LINE = 8
     WHICH_LINE = 9
-    SERVICE = 10
-    LOOK_UP = 11
-    REDIRECT = 12
+    LOOK_UP = 10
+    REDIRECT = 11
+    REGISTERING_SHARE = 12
     FORMS_SHORT = 13
     FORMS_PRINTED = 14
     REPRINT = 15

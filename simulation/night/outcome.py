@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from simulation.night import events
+from simulation.night import counting, events
 from simulation.night.curves import GRID, LINE_GRID, LINE_STEP, QUANTILES, SHARES_HELD, SIZE_CLASSES, STEP
-from simulation.night.events import EventLog
-from simulation.night.hotline import Calling, Outcome
-from simulation.night.order import Call, Channel, Stream
-from simulation.night.records import differs
+from simulation.night.order import Call, Channel, Outcome, Stream
+from simulation.night.rooms import Room
 from simulation.night.setting import Setting
 from simulation.randomness import Integers
 from simulation.rules.national import DISTRICTS, allocate
@@ -29,16 +27,52 @@ from simulation.scenario.values import HOUR
 if TYPE_CHECKING:
     import polars as pl
 
+_WAIT_BITS = 40  # below a precinct's number: waits of up to 34 years
+_TOLD = ("about", "dialed", "answered", "ended", "outcome")
+
+
+class Called(NamedTuple):
+    """One call: a row of `Played.calls`. Times in ms, -1 where it did not come to that."""
+
+    about: int  # a `Call`
+    site: int  # of the caller; HOTLINE for strangers
+    entity: int  # unique among callers
+    attempt: int
+    dialed: int
+    answered: int
+    ended: int
+    outcome: int  # an `Outcome`
+    patience: int
+    handling: int  # how long an operator is busy with it
+    silent: int  # 1: nobody can be heard
+
+
+@dataclass(frozen=True)
+class PerPerson:
+    """A number for each person of each precinct: `values[person]` of all, or `[site]` of one precinct (a view)."""
+
+    values: Integers
+    offsets: Integers
+
+    def __len__(self) -> int:
+        """Precincts."""
+        return len(self.offsets) - 1
+
+    def __getitem__(self, site: int) -> Integers:
+        """Those of one precinct."""
+        if not 0 <= site < len(self):
+            raise IndexError(site)
+        return self.values[self.offsets[site] : self.offsets[site + 1]]
+
 
 @dataclass(frozen=True)
 class Played:
     """What an engine hands over; times in ms with -1 for never, arrays by site."""
 
     setting: Setting
-    wait_ms: list[Integers]  # by site, then by person
-    in_at: list[Integers]
-    arrived_at: list[Integers]
-    stations: Integers  # at check-in
+    arrived_at: PerPerson
+    in_at: PerPerson
+    wait_ms: PerPerson  # in lines, all of them together
     forms_ran_out_at: Integers  # the first time
     started_at: Integers
     ready_at: Integers
@@ -50,9 +84,9 @@ class Played:
     reported: Integers  # (sites, 3, groups)
     keying_errors: Integers
     findings: Integers
-    calls: Sequence[Calling]
+    calls: Integers  # (calls, fields of Called), in the order of dialing
     on_duty: Sequence[tuple[int, int]]  # (from ms, operators), in order
-    log: EventLog | None
+    log: Integers | None  # (events, fields of events.Event)
 
 
 class Night:
@@ -69,27 +103,28 @@ class Night:
 
         played, setting, roster = self.played, self.setting, self.setting.roster
         calls, holds = self._calls_by_site()
-        call_to_order = setting.call_to_order
+        rooms = {name: setting.room_table[:, column] for column, name in enumerate(Room._fields)}
+        start_delay = np.where(played.started_at < 0, -1, played.started_at - setting.call_to_order)
         return pl.DataFrame(
             {
                 "id": roster.ids,
                 "county": roster.counties,
                 "precinct": roster.precincts,
                 "people": setting.people,
-                "stations": played.stations,
-                "wait_p50_ms": [_quantile(wait, 50) for wait in played.wait_ms],
-                "wait_p90_ms": [_quantile(wait, 90) for wait in played.wait_ms],
-                "wait_max_ms": [int(wait.max(initial=0)) for wait in played.wait_ms],
-                "in_line_at_call_to_order": [int((at > call_to_order).sum()) for at in played.in_at],
-                "last_in_at_ms": [int(at.max(initial=-1)) for at in played.in_at],
+                "stations": setting.stations,
+                "wait_p50_ms": self._wait_by_precinct(50),
+                "wait_p90_ms": self._wait_by_precinct(90),
+                "wait_max_ms": self._by_precinct[0],
+                "in_line_at_call_to_order": self._by_precinct[1],
+                "last_in_at_ms": self._by_precinct[2],
                 "forms_ran_out_at_ms": played.forms_ran_out_at,
-                "chair_missing": [room.chair_missing for room in setting.rooms],
-                "chair_untrained": [room.untrained for room in setting.rooms],
-                "chair_there_at_ms": [room.chair_there for room in setting.rooms],
-                "move_ms": [room.move for room in setting.rooms],
-                "counts": [room.counts for room in setting.rooms],
+                "chair_missing": rooms["chair_missing"],
+                "chair_untrained": rooms["untrained"],
+                "chair_there_at_ms": rooms["chair_there"],
+                "move_ms": rooms["move"],
+                "counts": rooms["counts"],
                 "started_at_ms": played.started_at,
-                "start_delay_ms": np.where(played.started_at < 0, -1, played.started_at - call_to_order),
+                "start_delay_ms": start_delay,
                 "ready_at_ms": played.ready_at,
                 "reported_at_ms": played.received_at,
                 "channel": played.channel,
@@ -120,8 +155,7 @@ class Night:
         """Every call in the order of dialing; `about` and `outcome` as in `order.Call` and `hotline.Outcome`."""
         import polars as pl
 
-        names = ("about", "site", "entity", "attempt", "dialed", "answered", "ended", "outcome")
-        return pl.DataFrame({name: [int(getattr(call, name)) for call in self.played.calls] for name in names})
+        return pl.DataFrame(self.played.calls, schema=dict.fromkeys(Called._fields, pl.Int64), orient="row")
 
     def summary(self) -> dict[str, Any]:
         """The shape of summary.json, for this one night."""
@@ -133,7 +167,7 @@ class Night:
     def row(self) -> dict[str, Any]:
         """The night in integers and lists of integers: a row of nights.parquet."""
         played, setting = self.played, self.setting
-        waits = np.concatenate([np.empty(0, np.int64), *played.wait_ms])
+        waits = np.sort(played.wait_ms.values)
         grid = setting.call_to_order + STEP * np.arange(GRID)
         delays = np.sort((played.started_at - setting.call_to_order)[played.started_at >= 0])
         history = setting.spec.history
@@ -142,13 +176,13 @@ class Night:
             "night": setting.luck.night,
             "sites": setting.sites,
             "people": int(setting.people.sum()),
-            **{f"wait_p{q}_ms": _quantile(waits, q) for q in QUANTILES},
+            **{f"wait_p{q}_ms": _quantile_of_sorted(waits, q) for q in QUANTILES},
             "wait_mean_ms": int(waits.sum()) // len(waits) if len(waits) else 0,
             "wait_total_ms": int(waits.sum()),
-            "in_line_at_call_to_order": sum(int((at > setting.call_to_order).sum()) for at in played.in_at),
+            "in_line_at_call_to_order": int(self._by_precinct[1].sum()),
             "in_line": self._in_line(),
             "wait_p90_by_size_ms": self._wait_by_size(),
-            **{f"start_delay_p{q}_ms": _quantile(delays, q) for q in QUANTILES},
+            **{f"start_delay_p{q}_ms": _quantile_of_sorted(delays, q) for q in QUANTILES},
             "start_delay_max_ms": int(delays.max(initial=0)),
             "reported": _counts(played.received_at, grid),
             "released": _counts(played.released_at, grid),
@@ -159,7 +193,7 @@ class Night:
             "app_by_grid": _counts(np.where(played.channel == Channel.APP, played.received_at, -1), grid),
             "app_tried": int((played.app_attempts > 0).sum()),
             **self._hotline(grid),
-            "holds_at_history_ms": [self._hold_when_answered(point.at) for point in history.holds],
+            "holds_at_history_ms": self._hold_of_next(1, np.array([p.at for p in history.holds], np.int64)),
             **self._errors(),
             "sde_off_nano": int(self._sde_off.sum()),
             "sde_true_nano": true.tolist(),
@@ -173,88 +207,104 @@ class Night:
 
     # Check-in
 
+    @cached_property
+    def _by_precinct(self) -> Integers:
+        """The longest wait, people not in at the call to order, when the last one was in: int64[3, sites]."""
+        played, found = self.played, np.zeros((3, self.setting.sites), np.int64)
+        late = self.setting.call_to_order
+        counting.by_precinct(self.setting.offsets, played.wait_ms.values, played.in_at.values, late, *found)
+        return found
+
+    @cached_property
+    def _waits_by_precinct(self) -> Integers:
+        """Everybody's wait, precinct after precinct, each sorted: one sort of all, the precinct in the high bits."""
+        people = self.setting.people
+        precinct = np.repeat(np.arange(self.setting.sites) << _WAIT_BITS, people)
+        return np.sort(precinct | self.played.wait_ms.values) & ((1 << _WAIT_BITS) - 1)
+
+    def _wait_by_precinct(self, percent: int) -> Integers:
+        """The wait that `percent` of a precinct's people do not exceed; 0 where nobody came."""
+        people = self.setting.people
+        ranks = np.maximum(0, -(-people * percent // 100) - 1)
+        waits = np.append(self._waits_by_precinct, 0)
+        return np.where(people > 0, waits[self.setting.offsets[:-1] + ranks], 0)
+
     def _in_line(self) -> list[int]:
         """People in line every 5 minutes, all precincts together."""
-        arrived = np.sort(np.concatenate([np.empty(0, np.int64), *self.played.arrived_at]))
-        inside = np.sort(np.concatenate([np.empty(0, np.int64), *self.played.in_at]))
-        at = self.setting.call_to_order - HOUR + LINE_STEP * np.arange(LINE_GRID)
-        came, went = np.searchsorted(arrived, at, "right"), np.searchsorted(inside, at, "right")
+        came, went = np.zeros((2, LINE_GRID), np.int64)
+        start = self.setting.call_to_order - HOUR
+        counting.count_by_time(self.played.arrived_at.values, start, LINE_STEP, came)
+        counting.count_by_time(self.played.in_at.values, start, LINE_STEP, went)
         return [int(n) for n in came - went]
 
     def _wait_by_size(self) -> list[int]:
         """The wait that one person in ten exceeds, by class of precinct size; -1 for an empty class."""
-        classes = np.searchsorted(SIZE_CLASSES, self.setting.people, "left")
+        people = self.setting.people
+        classes = np.repeat(np.searchsorted(SIZE_CLASSES, people, "left"), people)
         found = []
         for size in range(len(SIZE_CLASSES) + 1):
-            waits = [self.played.wait_ms[site] for site in np.flatnonzero(classes == size)]
-            together = np.concatenate([np.empty(0, np.int64), *waits])
+            together = self.played.wait_ms.values[classes == size]
             found.append(_quantile(together, 90) if len(together) else -1)
         return found
 
     # Hotline
 
     def _hotline(self, grid: Integers) -> dict[str, Any]:
-        calls = self.played.calls
-        outcomes = np.array([call.outcome for call in calls], dtype=np.int64)
-        reports = [call for call in calls if call.about == Call.REPORT and call.answered >= 0]
-        holds = np.array([call.answered - call.dialed for call in reports], dtype=np.int64)
-        starts = np.sort(np.array([call.answered for call in calls if call.answered >= 0], dtype=np.int64))
-        ends = np.sort(
-            np.array([call.ended for call in calls if call.answered >= 0 and call.ended >= 0], dtype=np.int64)
-        )
-        held = [call for call in calls if self._left_queue(call) > call.dialed]
-        joined = np.sort(np.array([call.dialed for call in held], dtype=np.int64))
-        left = np.sort(np.array([self._left_queue(call) for call in held], dtype=np.int64))
-        until = int(grid[-1])
-        staffed = self._staffed(int(grid[0]), until)
-        busy = sum(
-            max(0, min(until, call.ended if call.ended >= 0 else until) - max(int(grid[0]), call.answered))
-            for call in calls
-            if call.answered >= 0
-        )
+        about, dialed, answered, ended, outcome = (self._call(name) for name in _TOLD)
+        was_answered = answered >= 0
+        holds = np.sort((answered - dialed)[was_answered & (about == Call.REPORT)])
+        held = self._left_queue > dialed
+        start, until = int(grid[0]), int(grid[-1])
+        busy = np.minimum(until, np.where(ended >= 0, ended, until)) - np.maximum(start, answered)
+        of_chairs = (about == Call.REPORT) | (about == Call.HELP)
         return {
-            "calls": len(calls),
-            "calls_by_kind": [sum(call.about == about for call in calls) for about in Call],
-            "answered": int((outcomes >= Outcome.SILENT).sum()),
-            "hung_up": int((outcomes == Outcome.HUNG_UP).sum()),
-            "busy_tones": int((outcomes == Outcome.BUSY).sum()),
-            **{f"hold_p{q}_ms": _quantile(holds, q) for q in QUANTILES},
+            "calls": len(about),
+            "calls_by_kind": np.bincount(about, minlength=len(Call)).tolist(),
+            "answered": int((outcome >= Outcome.SILENT).sum()),
+            "hung_up": int((outcome == Outcome.HUNG_UP).sum()),
+            "busy_tones": int((outcome == Outcome.BUSY).sum()),
+            **{f"hold_p{q}_ms": _quantile_of_sorted(holds, q) for q in QUANTILES},
             "hold_mean_ms": int(holds.sum()) // len(holds) if len(holds) else 0,
-            "hold_when_answered_by_grid_ms": [self._hold_when_answered(int(at)) for at in grid],
-            "hold_if_dialed_by_grid_ms": [self._hold_if_dialed(int(at)) for at in grid],
-            "queue_by_grid": _difference(joined, left, grid),
-            "busy_by_grid": _difference(starts, ends, grid),
+            "hold_when_answered_by_grid_ms": self._hold_of_next(1, grid),
+            "hold_if_dialed_by_grid_ms": self._hold_of_next(0, grid),
+            "queue_by_grid": _difference(dialed[held], self._left_queue[held], grid),
+            "busy_by_grid": _difference(answered[was_answered], ended[was_answered & (ended >= 0)], grid),
             "on_duty_by_grid": [self._on_duty_at(int(at)) for at in grid],
-            "operators_busy_ms": busy,
-            "operators_on_duty_ms": staffed,
-            "chairs_hold_total_ms": sum(
-                self._left_queue(call) - call.dialed for call in calls if call.about in (Call.REPORT, Call.HELP)
-            ),
+            "operators_busy_ms": int(np.maximum(0, busy[was_answered]).sum()),
+            "operators_on_duty_ms": self._staffed(start, until),
+            "chairs_hold_total_ms": int((self._left_queue - dialed)[of_chairs].sum()),
         }
 
-    def _left_queue(self, call: Calling) -> int:
-        """When a call was answered or gave up; the end of the simulation where it did neither."""
-        return next((at for at in (call.answered, call.ended) if at >= 0), self.setting.until)
+    def _call(self, name: str) -> Integers:
+        """One field of every call."""
+        return self.played.calls[:, Called._fields.index(name)]
 
-    def _hold_if_dialed(self, at: int) -> int:
-        """How long a patient caller who dials at `at` will hold: as the next caller whom somebody answers; -1: none."""
-        return self._hold_of_next(0, at)
+    @cached_property
+    def _left_queue(self) -> Integers:
+        """When each call was answered or gave up; the end of the simulation where it did neither."""
+        answered, ended = self._call("answered"), self._call("ended")
+        return np.where(answered >= 0, answered, np.where(ended >= 0, ended, self.setting.until))
 
-    def _hold_when_answered(self, at: int) -> int:
-        """How long the caller who is answered next has been on hold; -1: nobody is."""
-        return self._hold_of_next(1, at)
+    def _hold_of_next(self, column: int, at: Integers) -> list[int]:
+        """How long the next caller whom somebody answers has held: the next to dial (0) or to be answered (1).
 
-    def _hold_of_next(self, column: int, at: int) -> int:
-        index = int(np.searchsorted(self._answered[column], at))
-        if index < self._answered.shape[1] and self._answered[column, index] - at <= STEP:
-            return int(self._answered[1, index] - self._answered[0, index])
-        return -1
+        -1 where that is not within the next 15 minutes.
+        """
+        dialed, answered = self._answered
+        if len(dialed) == 0:
+            return [-1] * len(at)
+        index = np.searchsorted(self._answered[column], at)
+        known = np.minimum(index, len(dialed) - 1)
+        soon = (index < len(dialed)) & (self._answered[column][known] - at <= STEP)
+        return [int(hold) for hold in np.where(soon, (answered - dialed)[known], -1)]
 
     @cached_property
     def _answered(self) -> Integers:
         """When answered callers dialed and when they were answered: int64[2, calls]; both rise, first come first."""
-        pairs = sorted((call.dialed, call.answered) for call in self.played.calls if call.answered >= 0)
-        return np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        dialed, answered = self._call("dialed"), self._call("answered")
+        order = np.lexsort((answered, dialed))
+        order = order[answered[order] >= 0]
+        return np.stack([dialed[order], answered[order]])
 
     def _on_duty_at(self, at: int) -> int:
         found = 0
@@ -271,12 +321,11 @@ class Night:
 
     def _calls_by_site(self) -> tuple[Integers, Integers]:
         """Calls that each site made, and milliseconds on hold in all of them together."""
-        count, hold = np.zeros(self.setting.sites, np.int64), np.zeros(self.setting.sites, np.int64)
-        for call in self.played.calls:
-            if call.site >= 0 and call.about != Call.CALLBACK:
-                count[call.site] += 1
-                hold[call.site] += self._left_queue(call) - call.dialed
-        return count, hold
+        site, sites = self._call("site"), self.setting.sites
+        own = (site >= 0) & (self._call("about") != Call.CALLBACK)
+        hold = np.zeros(sites, np.int64)
+        np.add.at(hold, site[own], (self._left_queue - self._call("dialed"))[own])
+        return np.bincount(site[own], minlength=sites), hold
 
     # Records
 
@@ -290,8 +339,10 @@ class Night:
     @cached_property
     def _wrong(self) -> Integers:
         """1 where headquarters' record differs from what the room did."""
-        pairs = zip(self.played.received_at, self.played.reported, self.setting.true_records, strict=True)
-        return np.array([at >= 0 and differs(ours, true) for at, ours, true in pairs], dtype=np.int64)
+        found = np.zeros(self.setting.sites, np.int64)
+        played = self.played
+        counting.wrong_records(played.received_at, played.reported, self.setting.true_records, found)
+        return found
 
     @cached_property
     def _sde_off(self) -> Integers:
@@ -342,7 +393,7 @@ class Night:
         review = luck.table(setting.spec.headquarters.review)
         reviewed = np.flatnonzero((played.findings > 0) & (played.cleared_at >= 0))
         review_ms = sum(luck.duration(review, Stream.REVIEW, int(setting.roster.places[site])) for site in reviewed)
-        stations, shifts_ms = int(played.stations.sum()), self._staffed(0, setting.until)
+        stations, shifts_ms = int(setting.stations.sum()), self._staffed(0, setting.until)
         return {
             "stations": stations,
             "operators_shifts_ms": shifts_ms,
@@ -361,6 +412,13 @@ def _quantile(values: Integers, percent: int) -> int:
     return int(np.partition(values, rank)[rank])
 
 
+def _quantile_of_sorted(values: Integers, percent: int) -> int:
+    """The same, of values in rising order."""
+    if len(values) == 0:
+        return 0
+    return int(values[max(0, -(-len(values) * percent // 100) - 1)])
+
+
 def _counts(times: Integers, at: Integers) -> list[int]:
     """How many of `times` (-1: never) lie at or before each of `at`."""
     happened = np.sort(times[times >= 0])
@@ -375,4 +433,5 @@ def _reached(times: Integers, percent: int) -> int:
 
 
 def _difference(starts: Integers, ends: Integers, grid: Integers) -> list[int]:
-    return [int(n) for n in np.searchsorted(starts, grid, "right") - np.searchsorted(ends, grid, "right")]
+    begun, over = np.searchsorted(np.sort(starts), grid, "right"), np.searchsorted(np.sort(ends), grid, "right")
+    return [int(n) for n in begun - over]

@@ -6,11 +6,13 @@ array of shape (3, groups): first alignment, final alignment, delegates. Knows n
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from simulation.compiled import kernel
 from simulation.night.order import Stream
-from simulation.randomness import Integers, between, bits, chance, quantile
+from simulation.randomness import Integers, between, bits, chance, quantile, words
 from simulation.rules.alignment import may_move, rounds
 from simulation.rules.apportionment import award
 from simulation.rules.viability import is_viable, threshold
@@ -20,7 +22,7 @@ FIRST, FINAL, DELEGATES = 0, 1, 2  # the rows of a record
 COLUMN_SHIFT, DIGIT_SLIP, SWAPPED, WRONG_PRECINCT, OMISSION = 0, 1, 2, 3, 4  # kinds of keying errors
 
 _LOCAL = int(Stream.LOCAL_PREFERENCE)
-_PREFERENCE = int(Stream.PREFERENCE)
+_PREFERENCE = int(Stream.PREFERENCE)  # the second of its block
 _RESCUE = int(Stream.RESCUE)
 _REALIGNS = int(Stream.REALIGNS)
 _JOINS = int(Stream.JOINS)
@@ -39,10 +41,15 @@ _MOST_FACTOR = 1 << 25  # a precinct's own factor counts up to 33
 _MOST_ROUNDS = 3  # of realignment under the rules of 2016; later rounds move next to nobody
 
 
+@kernel
 def normalized(weights: Integers) -> Integers:
     """Weights (int64[groups], not all 0) scaled to add up to about 2**20; what was above 0 stays above 0."""
-    total = int(weights.sum())
-    return np.array([max(1, int(w) * _WEIGHTS // total) if w > 0 else 0 for w in weights], dtype=np.int64)
+    total = weights.sum()
+    found = np.zeros(len(weights), np.int64)
+    for group in range(len(weights)):
+        if weights[group] > 0:
+            found[group] = max(1, weights[group] * _WEIGHTS // total)
+    return found
 
 
 @kernel
@@ -57,12 +64,19 @@ def first_alignment(
         factor = min(quantile(local_spread, bits(seed, night, place, group, _LOCAL, 0)), _MOST_FACTOR)
         total += weights[group] * factor >> 11  # below 2**34 in all: the product with 30 bits below fits
         upto[group] = total
+    drawn = np.empty((4, people), np.int64)
+    words(seed, night, place, _PREFERENCE - 1, 0, people, drawn[0], drawn[1], drawn[2], drawn[3])
+    at = drawn[1]
     for person in range(people):
-        at = (bits(seed, night, place, person, _PREFERENCE, 0) >> 2) * total >> 30
-        group = 0
-        while group < groups - 1 and at >= upto[group]:
-            group += 1
-        first[group] += 1
+        at[person] = (at[person] >> 2) * total >> 30
+    before = people
+    for group in range(groups - 1):  # group by group, because the compiler makes vectors of such a loop
+        beyond = 0
+        for person in range(people):
+            beyond += at[person] >= upto[group]
+        first[group] += before - beyond
+        before = beyond
+    first[groups - 1] += before
 
 
 @kernel
@@ -257,6 +271,83 @@ def write_worksheet(
         if worksheet[FINAL, other] == record[FINAL, other]:
             worksheet[FINAL, other] += slip
     return True
+
+
+class Choices(NamedTuple):
+    """How people align tonight: shares in 2**-32, weights (see `normalized`), a quantile table."""
+
+    regime: int  # a code of `rules.alignment`
+    ballot: bool  # a secret ballot: no groups, no delegates
+    rescue: int
+    leave: int
+    stuck: int
+    drift: int
+    statewide: Integers
+    second: Integers
+    local_spread: Integers
+
+
+@kernel
+def true_records(
+    seed: int,
+    night: int,
+    places: Integers,
+    people: Integers,
+    counted: Integers,
+    delegates: Integers,
+    preference: Integers,
+    choices: Choices,
+    found: Integers,
+) -> None:
+    """Fill found[sites, 3, groups] with what the rooms do. `preference` is (sites, groups); a row of zeros has none."""
+    for site in range(len(places)):
+        place = places[site]
+        first, final, seats = found[site, FIRST], found[site, FINAL], found[site, DELEGATES]
+        weights = choices.statewide
+        if preference[site].any():
+            weights = normalized(preference[site])
+        first_alignment(seed, night, place, people[site], weights, choices.local_spread, first)
+        if choices.ballot:
+            final[:] = first
+            continue
+        realign(
+            seed,
+            night,
+            place,
+            delegates[site],
+            counted[site],
+            choices.regime,
+            choices.rescue,
+            choices.leave,
+            choices.stuck,
+            choices.drift,
+            choices.second,
+            first,
+            final,
+        )
+        elect(seed, night, place, delegates[site], counted[site], final, seats)
+
+
+@kernel
+def write_worksheets(
+    seed: int,
+    night: int,
+    places: Integers,
+    delegates: Integers,
+    ballot: bool,
+    error_share: int,
+    untrained_share: int,
+    untrained: Integers,
+    records: Integers,
+    worksheets: Integers,
+    wrong: Integers,
+) -> None:
+    """Fill worksheets[sites, 3, groups], and wrong[sites] with 1 where the arithmetic is."""
+    for site in range(len(places)):
+        share = untrained_share if untrained[site] else error_share
+        wrong[site] = write_worksheet(
+            seed, night, places[site], delegates[site], ballot, share, records[site], worksheets[site]
+        )
 
 
 @kernel

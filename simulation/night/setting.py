@@ -14,6 +14,8 @@ import numpy as np
 from simulation.night import people, records, rooms
 from simulation.night.luck import Luck, slowed
 from simulation.night.order import Stream
+from simulation.night.people import AtTheDoor
+from simulation.night.reporting import App, Office, Telephone
 from simulation.night.rooms import Room
 from simulation.randomness import Integers, place_id
 from simulation.roster import Roster
@@ -23,6 +25,7 @@ from simulation.scenario import Scenario, Spec
 
 MOST_PEOPLE = 1_000_000  # in one precinct
 STATE = place_id("the whole state")
+ROOM_UNTRAINED, ROOM_COUNTED = Room._fields.index("untrained"), Room._fields.index("counted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +71,14 @@ class Setting:
         expected = roster.attendance if spec.people is None else people.rescaled(roster.attendance, spec.people)
         statewide = luck.draw(luck.table(spec.spread), Stream.TURNOUT, STATE)
         local = luck.table(spec.local_spread)
-        tonight = [
-            people.tonight(luck.seed, luck.night, int(place), int(n), statewide, local, MOST_PEOPLE)
-            for place, n in zip(roster.places, expected, strict=True)
-        ]
-        return np.array(tonight, dtype=np.int64)
+        found = np.zeros(self.sites, np.int64)
+        people.turnout(luck.seed, luck.night, roster.places, expected, statewide, local, MOST_PEOPLE, found)
+        return found
+
+    @cached_property
+    def offsets(self) -> Integers:
+        """Where each precinct's people begin among all people, and their number at the end: int64[sites + 1]."""
+        return np.concatenate(([0], np.cumsum(self.people)))
 
     @cached_property
     def delegates(self) -> Integers:
@@ -98,57 +104,59 @@ class Setting:
                 worth[site] = nano_of_satellite_delegate(pool, present, everybody, elected)
         return worth
 
+    @cached_property
+    def stations(self) -> Integers:
+        """Check-in stations of each precinct."""
+        stations = self.spec.checkin.stations
+        return self.roster.stations if stations is None else np.full(self.sites, stations, np.int64)
+
+    @cached_property
+    def other_lines(self) -> Integers:
+        """How many other precincts check in in each precinct's building."""
+        return np.asarray(np.bincount(self.roster.building)[self.roster.building] - 1, dtype=np.int64)
+
+    @cached_property
+    def at_the_door(self) -> AtTheDoor:
+        """What check-in is like tonight."""
+        spec, forms, luck = self.spec.checkin, self.spec.forms, self.luck
+        return AtTheDoor(
+            doors=self.doors_open,
+            call_to_order=self.call_to_order,
+            resolution=luck.resolution,
+            missing=luck.value(spec.missing_from_list),
+            wrong=luck.value(spec.wrong_line),
+            short=luck.value(forms.short),
+            above_people=forms.above_people,
+            arrivals=luck.table(spec.arrivals),
+            on_list=luck.table(spec.on_list),
+            registration=luck.table(spec.registration),
+            look_up=luck.table(spec.look_up),
+            redirect=luck.table(spec.redirect),
+            registering=luck.table(spec.registering),
+            printed=luck.table(forms.printed),
+            reprint=luck.table(forms.reprint),
+        )
+
     def doors(self) -> list[Door]:
         """Check-in of every precinct."""
-        spec, luck = self.spec.checkin, self.luck
-        forms = self.spec.forms
-        arrivals, on_list, registration = (luck.table(t) for t in (spec.arrivals, spec.on_list, spec.registration))
-        look_up, redirect = luck.table(spec.look_up), luck.table(spec.redirect)
-        registering = luck.table(spec.registering)
-        printed, reprint = luck.table(forms.printed), luck.table(forms.reprint)
-        missing, wrong, short = (luck.value(item) for item in (spec.missing_from_list, spec.wrong_line, forms.short))
-        lines_in_building = np.bincount(self.roster.building)
+        luck, tonight = self.luck, self.at_the_door
         doors = []
         for site, place in enumerate(self.roster.places.tolist()):
             count = int(self.people[site])
-            arrives, needs, service, first_service, wrong_line = (np.zeros(count, np.int64) for _ in range(5))
-            registrations = people.at_the_door(
-                luck.seed,
-                luck.night,
-                place,
-                self.doors_open,
-                self.call_to_order,
-                luck.resolution,
-                int(lines_in_building[self.roster.building[site]]) - 1,
-                luck.draw(registering, Stream.REGISTERING_SHARE, place),
-                missing,
-                wrong,
-                arrivals,
-                on_list,
-                registration,
-                look_up,
-                redirect,
-                arrives,
-                needs,
-                service,
-                first_service,
-                wrong_line,
-            )
-            stack = -1
-            if count > forms.above_people and luck.happens(short, Stream.FORMS_SHORT, place):
-                share = luck.draw(printed, Stream.FORMS_PRINTED, place)
-                stack = max(1, registrations * share >> 32)
+            needs = people.Needs.of(count)
+            address = (luck.seed, luck.night, place, count)
+            needed = people.at_the_door(*address, int(self.other_lines[site]), tonight, needs)
             doors.append(
                 Door(
                     site,
-                    int(self.roster.stations[site]) if spec.stations is None else spec.stations,
-                    stack,
-                    luck.duration(reprint, Stream.REPRINT, place),
-                    arrives,
-                    needs,
-                    service,
-                    first_service,
-                    wrong_line,
+                    int(self.stations[site]),
+                    int(people.forms_there(*address, needed, tonight)),
+                    luck.duration(tonight.reprint, Stream.REPRINT, place),
+                    needs.arrives,
+                    needs.needs,
+                    needs.service,
+                    needs.first_service,
+                    needs.wrong_line,
                 )
             )
         return doors
@@ -161,6 +169,11 @@ class Setting:
     @cached_property
     def rooms(self) -> list[Room]:
         """The evening of each precinct after check-in."""
+        return [Room(*row) for row in self.room_table.tolist()]
+
+    @cached_property
+    def room_table(self) -> Integers:
+        """The same as int64[sites, fields of Room]."""
         spec, align, chairs, luck = self.spec.room, self.spec.alignment, self.spec.chairs, self.luck
         tonight = rooms.Tonight(
             missing=luck.value(chairs.missing),
@@ -192,31 +205,35 @@ class Setting:
             tonight,
             found,
         )
-        return [Room(*row) for row in found.tolist()]
+        return found
 
     @cached_property
     def true_records(self) -> Integers:
         """What the rooms did: int64[sites, 3, groups], see `records`."""
         spec, luck, roster = self.spec.alignment, self.luck, self.roster
-        rescue, leave, stuck, drift = (luck.value(a) for a in (spec.rescue, spec.leave, spec.stuck, spec.drift))
-        local = luck.table(self.spec.preference.local_spread)
-        statewide = records.normalized(self._statewide_weights())
-        second = records.normalized(self._second_choices())
+        preference = roster.preference
         found = np.zeros((self.sites, 3, len(self.groups)), np.int64)
-        for site, place in enumerate(roster.places.tolist()):
-            weights = statewide
-            if roster.preference is not None and roster.preference[site].any():
-                weights = records.normalized(roster.preference[site])
-            first, final, seats = found[site]
-            delegates, counted = int(self.delegates[site]), self.rooms[site].counted
-            address = (luck.seed, luck.night, place)
-            records.first_alignment(*address, int(self.people[site]), weights, local, first)
-            if self.ballot:
-                final[:] = first
-                continue
-            shares = (rescue, leave, stuck, drift)
-            records.realign(*address, delegates, counted, self.regime, *shares, second, first, final)
-            records.elect(*address, delegates, counted, final, seats)
+        records.true_records(
+            luck.seed,
+            luck.night,
+            roster.places,
+            self.people,
+            self.room_table[:, ROOM_COUNTED],
+            self.delegates,
+            np.zeros((self.sites, len(self.groups)), np.int64) if preference is None else preference,
+            records.Choices(
+                regime=self.regime,
+                ballot=self.ballot,
+                rescue=luck.value(spec.rescue),
+                leave=luck.value(spec.leave),
+                stuck=luck.value(spec.stuck),
+                drift=luck.value(spec.drift),
+                statewide=records.normalized(self._statewide_weights()),
+                second=records.normalized(self._second_choices()),
+                local_spread=luck.table(self.spec.preference.local_spread),
+            ),
+            found,
+        )
         return found
 
     def _statewide_weights(self) -> Integers:
@@ -256,16 +273,32 @@ class Setting:
         share, factor = luck.value(spec.arithmetic_errors), luck.value(spec.untrained_errors)
         written = np.zeros_like(self.true_records)
         wrong = np.zeros(self.sites, np.int64)
-        for site, place in enumerate(self.roster.places.tolist()):
-            errs = slowed(share, factor) if self.rooms[site].untrained else share
-            wrong[site] = records.write_worksheet(
-                luck.seed,
-                luck.night,
-                place,
-                int(self.delegates[site]),
-                self.ballot,
-                errs,
-                self.true_records[site],
-                written[site],
-            )
+        records.write_worksheets(
+            luck.seed,
+            luck.night,
+            self.roster.places,
+            self.delegates,
+            self.ballot,
+            share,
+            slowed(share, factor),
+            self.room_table[:, ROOM_UNTRAINED],
+            self.true_records,
+            written,
+            wrong,
+        )
         return written, wrong
+
+    @cached_property
+    def app(self) -> App:
+        """The app tonight."""
+        return App.tonight(self.spec, self.luck)
+
+    @cached_property
+    def telephone(self) -> Telephone:
+        """The hotline and its callers tonight."""
+        return Telephone.tonight(self.spec, self.luck)
+
+    @cached_property
+    def office(self) -> Office:
+        """Headquarters tonight."""
+        return Office.tonight(self.spec, self.luck, self.regime, self.ballot)

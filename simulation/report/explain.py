@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from simulation.night.hotline import Calling, Outcome
-from simulation.night.order import Call, Kind
+from simulation.night.order import Call, Kind, Outcome
+from simulation.night.outcome import Called
 from simulation.report import plot
 from simulation.report.chapter import Chapter, KeyNumber, Panel, Table
 from simulation.report.pages import page as rendered
 from simulation.report.plot import Sheet, color
-from simulation.report.story import Evening, calls_of, left_queue
+from simulation.report.story import Evening, calls_of, events_of, left_queue
 from simulation.report.words import NIGHT_ENDS, capitalized, clock, clock_and_day, duration, number, plural
 from simulation.scenario.values import HOUR, MINUTE
 
@@ -167,7 +167,7 @@ def _where_time_went(night: Night, row: Mapping[str, Any]) -> str:
 def _rows(night: Night, site: int, row: Mapping[str, Any]) -> Iterator[Row]:
     """The rows of the timeline, from the call to order to the public; only what came to pass."""
     log: dict[Kind, list[tuple[int, int]]] = {}
-    for at, _rank, kind, where, _entity, _attempt, value in night.played.log or ():
+    for at, _rank, kind, where, _entity, _attempt, value in events_of(night):
         if where == site:
             log.setdefault(Kind(kind), []).append((at, value))
     first = {kind: happened[0][0] for kind, happened in log.items()}
@@ -207,7 +207,7 @@ def _rows(night: Night, site: int, row: Mapping[str, Any]) -> Iterator[Row]:
         yield Row("Public", marks=[(released, "done")], label=released)
 
 
-def _calls_row(name: str, calls: Sequence[Calling], night: Night) -> Row:
+def _calls_row(name: str, calls: Sequence[Called], night: Night) -> Row:
     """Calls on hold, in talk, and given up or answered in vain."""
     failed = (Outcome.BUSY, Outcome.CLOSED, Outcome.HUNG_UP, Outcome.SILENT)
     return Row(

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from simulation.night.hotline import Calling, Outcome
-from simulation.night.order import Call, Channel, Kind, Rank
-from simulation.night.outcome import Night
+from simulation.night.events import Event
+from simulation.night.order import Call, Channel, Kind, Outcome, Rank
+from simulation.night.outcome import Called, Night
 from simulation.night.summary import quantile
 from simulation.report.words import capitalized, clock, clock_and_day, duration, number, plain, plural, site_name
 from simulation.rules.audit import KINDS, explain
@@ -85,8 +85,7 @@ def delays(row: Row, call_to_order: int) -> list[str]:
 
 def evening(night: Night, site: int) -> Evening:
     """Tell a site's night from its log. ValueError where the night was played without one."""
-    if night.played.log is None:
-        raise ValueError("this night was played without its event log: play_night(..., log=True)")
+    events_of(night)
     row = night.precincts.row(site, named=True)
     setting = night.setting
     ready, reported = row["ready_at_ms"], row["reported_at_ms"]
@@ -159,13 +158,21 @@ def _reporting_causes(night: Night, site: int, row: Row) -> Iterator[str]:
         yield "the chair left it for the morning"
 
 
-def calls_of(night: Night, site: int) -> dict[Call, list[Calling]]:
+def calls_of(night: Night, site: int) -> dict[Call, list[Called]]:
     """A site's calls by what they are about, each in the order of dialing."""
-    own = [call for call in night.played.calls if call.site == site]
+    calls = night.played.calls
+    own = [Called(*row) for row in calls[calls[:, Called._fields.index("site")] == site].tolist()]
     return {about: [call for call in own if call.about == about] for about in Call}
 
 
-def left_queue(call: Calling, night: Night) -> int:
+def events_of(night: Night) -> list[Event]:
+    """Every event of the night. ValueError where it was played without its log."""
+    if night.played.log is None:
+        raise ValueError("this night was played without its event log: play_night(..., log=True)")
+    return [tuple(row) for row in night.played.log.tolist()]
+
+
+def left_queue(call: Called, night: Night) -> int:
     """When a caller was answered or gave up; the end of the simulation where it came to neither."""
     return next((at for at in (call.answered, call.ended) if at >= 0), night.setting.until)
 
@@ -188,8 +195,7 @@ def _moments(night: Night, site: int, row: Row) -> Iterator[Ranked]:
     for calls in calls_of(night, site).values():
         for call in calls:
             yield from _told_call(call)
-    assert night.played.log is not None  # evening() made sure
-    for at, rank, kind, where, _entity, attempt, value in night.played.log:
+    for at, rank, kind, where, _entity, attempt, value in events_of(night):
         if where != site:
             continue
         told = _told(Kind(kind), night, site, attempt, value)
@@ -197,7 +203,7 @@ def _moments(night: Night, site: int, row: Row) -> Iterator[Ranked]:
             yield at, rank, told
 
 
-def _told_call(call: Calling) -> Iterator[Ranked]:
+def _told_call(call: Called) -> Iterator[Ranked]:
     """A call from the dial to its end; one of headquarters only where somebody came to speak."""
     if call.about == Call.CALLBACK:
         if call.answered >= 0:

@@ -15,7 +15,7 @@ import pytest
 from scipy import stats
 
 from simulation.night import Night, play_night
-from simulation.night.hotline import Outcome
+from simulation.night.order import Outcome
 from simulation.scenario import load
 from simulation.scenario.values import HOUR, MINUTE
 

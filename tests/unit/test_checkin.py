@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation.night.checkin import Building
-from simulation.night.clock import Clock
 from simulation.night.events import EventLog
+from simulation.night.model.checkin import Building
+from simulation.night.model.clock import Clock
 from simulation.night.order import Kind
 from simulation.night.people import LISTED, MISSING, REGISTERS
 from simulation.night.setting import Door

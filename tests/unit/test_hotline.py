@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation.night.clock import Clock
 from simulation.night.events import EventLog
-from simulation.night.hotline import Calling, Hotline, Outcome
-from simulation.night.order import Call, Kind, Rank
+from simulation.night.model.clock import Clock
+from simulation.night.model.hotline import Calling, Hotline
+from simulation.night.order import Call, Kind, Outcome, Rank
+from simulation.night.reporting import rota
 
 FOREVER = 10**9
 ALL_NIGHT = (0, FOREVER)
@@ -32,7 +34,8 @@ class Evening:
     ) -> None:
         self.clock = Clock()
         self.log: EventLog = []
-        self.line = Hotline(self.clock, lines, shifts or [(*ALL_NIGHT, operators)], self.log)
+        duty = np.array(shifts or [(*ALL_NIGHT, operators)], dtype=np.int64)
+        self.line = Hotline(self.clock, lines, rota(duty), self.log)
         self.calls = [
             Calling(Call.REPORT, n, n, 0, patience, handling, n in silent, at, self.clock.event())
             for n, (at, handling, patience) in enumerate(dials)
@@ -132,7 +135,7 @@ def test_a_silent_caller_frees_the_operator() -> None:
 
 def test_a_call_that_the_end_of_the_simulation_cuts_is_no_busy_tone() -> None:
     clock = Clock()
-    line = Hotline(clock, 0, [(*ALL_NIGHT, 1)], None)
+    line = Hotline(clock, 0, [(0, 1)], None)
     calls = [Calling(Call.REPORT, n, n, 0, 99, 99, False, 0, clock.event()) for n in range(2)]
     for call in calls:
         clock.call_at(0, Rank.DIALS, call.entity, 0, partial(line.dial, call))

@@ -21,6 +21,7 @@ from simulation.randomness import (
     philox,
     place_id,
     quantile,
+    words,
 )
 
 WORD = st.integers(0, 2**32 - 1)
@@ -64,15 +65,27 @@ ADDRESSES = st.builds(
 )
 def test_philox_gives_the_published_vectors(counter: str, key: str, expected: str) -> None:
     """Random123's known-answer tests for philox4x32-10 (Salmon et al. 2011), compiled and as plain Python."""
-    words = [int(word, 16) for word in (counter + " " + key).split()]
+    given_words = [int(word, 16) for word in (counter + " " + key).split()]
     for function in (philox, philox.py_func):  # type: ignore[attr-defined]  # numba adds the plain form
-        assert " ".join(f"{int(word):08x}" for word in function(*words)) == expected
+        assert " ".join(f"{int(word):08x}" for word in function(*given_words)) == expected
 
 
 def test_an_address_is_laid_out_in_the_counter_as_documented() -> None:
-    """Place in the two low words, entity in the third, stream and ordinal in the last; seed and night are the key."""
-    word = philox(0x9ABCDEF0, 0x12345678, 7, 5 << 20 | 11, 3, 2)[0]
-    assert Address(seed=3, night=2, place=0x123456789ABCDEF0, entity=7, stream=5, ordinal=11).bits == int(word)
+    """Place, entity, a quarter of the stream and ordinal in the counter; the stream's rest names the word of four."""
+    four = philox(0x9ABCDEF0, 0x12345678, 7, 5 << 20 | 11, 3, 2)
+    for rest, word in enumerate(four):
+        address = Address(seed=3, night=2, place=0x123456789ABCDEF0, entity=7, stream=4 * 5 + rest, ordinal=11)
+        assert address.bits == int(word)
+
+
+@given(ADDRESSES, st.integers(0, 40))
+def test_many_entities_at_once_draw_what_each_draws_by_itself(address: Address, count: int) -> None:
+    drawn = np.zeros((4, count), np.int64)
+    stream = address.stream // 4 * 4
+    words(address.seed, address.night, address.place, stream, address.ordinal, count, *drawn)
+    for entity in range(count):
+        alone = [replace(address, entity=entity, stream=stream + word).bits for word in range(4)]
+        assert drawn[:, entity].tolist() == alone
 
 
 @given(ADDRESSES, ADDRESSES, st.sampled_from(list(Address.__dataclass_fields__)))

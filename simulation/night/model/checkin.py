@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from simpy import Event
 
-from simulation.night.clock import Clock
 from simulation.night.events import EventLog
+from simulation.night.model.clock import Clock
 from simulation.night.order import Kind, Rank
 from simulation.night.people import LISTED, MISSING
 from simulation.night.setting import Door

@@ -12,10 +12,7 @@ from typing import Any
 
 from simpy import Environment, Event
 
-from simulation.night.order import Rank
-
-_ENTITY_BITS = 40
-_ATTEMPT_BITS = 16
+from simulation.night.order import Rank, event_key
 
 
 class Due(Event):
@@ -45,7 +42,7 @@ class Clock(Environment):
     def at(self, when: int, rank: Rank, entity: int, attempt: int = 0) -> Event:
         """An event at `when`, before or after others of that millisecond by its key."""
         event = Due(self, rank)
-        key = (rank << _ENTITY_BITS | entity) << _ATTEMPT_BITS | attempt
+        key = event_key(int(rank), entity, attempt)
         self.schedule(event, key, when - self.now)  # type: ignore[arg-type]  # SimPy names only its own two priorities
         return event
 

@@ -8,25 +8,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import partial
 
 from simpy import Event
 
-from simulation.night.clock import Clock
 from simulation.night.events import HOTLINE, EventLog
-from simulation.night.order import Call, Kind, Rank
-
-
-class Outcome(IntEnum):
-    """How a call ended."""
-
-    UNFINISHED = -1  # the simulation ended before it did
-    BUSY = 0  # no line
-    CLOSED = 1  # nobody on duty
-    HUNG_UP = 2  # the caller lost patience
-    SILENT = 3  # answered, but nobody could be heard: the caller queues again
-    ANSWERED = 4
+from simulation.night.model.clock import Clock
+from simulation.night.order import Call, Kind, Outcome, Rank
 
 
 @dataclass(eq=False, slots=True)
@@ -53,8 +41,8 @@ Process = Generator[Event, object, None]
 class Hotline:
     """Callers, operators and lines. `calls` holds every call of the night in the order of dialing."""
 
-    def __init__(self, clock: Clock, lines: int, shifts: Sequence[tuple[int, int, int]], log: EventLog | None) -> None:
-        """`lines` = 0: unlimited. A shift is (from ms, to ms, operators); overlapping shifts add up."""
+    def __init__(self, clock: Clock, lines: int, rota: Sequence[tuple[int, int]], log: EventLog | None) -> None:
+        """`lines` = 0: unlimited. `rota`: when the number of operators on duty changes, and to what (ms, operators)."""
         self.clock = clock
         self.lines = lines
         self.log = log
@@ -62,8 +50,7 @@ class Hotline:
         self.busy = 0
         self.waiting: OrderedDict[int, Calling] = OrderedDict()  # by entity: each caller has one call at a time
         self.calls: list[Calling] = []
-        times = sorted({at for start, end, _ in shifts for at in (start, end)})
-        self.rota = [(at, sum(n for start, end, n in shifts if start <= at < end)) for at in times]
+        self.rota = rota
         for index, (when, count) in enumerate(self.rota):
             clock.call_at(when, Rank.SHIFT_CHANGES, index, 0, partial(self._shift_changes, count))
 
