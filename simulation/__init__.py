@@ -25,18 +25,19 @@ def load(name_or_file: str | Path, **overrides: object) -> Scenario:
     return scenario
 
 
-def play(scenario: Scenario, seed: int = 3, night: int = 0, engine: str = "simpy", *, log: bool = True) -> Night:
+def play(scenario: Scenario, seed: int = 3, night: int = 0, engine: str = "compiled", *, log: bool = True) -> Night:
     """One night: `.precincts` (a polars frame, one row a site), `.calls`, `.events` (with `log`), `.summary()`."""
     from simulation.errors import InputError
+    from simulation.experiment.run_file import ENGINES
     from simulation.night import play_night
 
-    if engine != "simpy":
-        raise InputError(f"engine = {engine!r}: expected 'simpy'")
-    return play_night(scenario, seed, night, log=log)
+    if engine not in ENGINES:
+        raise InputError(f"engine = {engine!r}: expected one of {', '.join(ENGINES)}")
+    return play_night(scenario, seed, night, engine=engine, log=log)
 
 
-def simulate(scenario: Scenario, nights: int = 200, seed: int = 3) -> Nights:
+def simulate(scenario: Scenario, nights: int = 200, seed: int = 3, engine: str = "compiled") -> Nights:
     """Many nights, in parallel on the cores: `.rows`, `.summary()`."""
     from simulation.experiment import run_nights
 
-    return run_nights(scenario, nights, seed)
+    return run_nights(scenario, nights, seed, engine=engine)

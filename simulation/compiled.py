@@ -15,13 +15,14 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numba
+from numba.core import types
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,15 +38,41 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
     Integer overflow wraps silently in compiled code: callers keep values below 2**62.
     """
+    return _compiled(function, _nrt=True)  # said because whoever is called inherits it
+
+
+def inner_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """`kernel` for what only other kernels call, and what allocates nothing.
+
+    It leaves out the door to Python, which takes long to compile, and counts no references to arrays: for a function
+    that runs in nanoseconds, counting those that its caller holds anyway would be most of the work.
+    """
+    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
+
+
+def _compiled(function: Callable[P, R], **options: bool) -> Callable[P, R]:
     home = Path(function.__code__.co_filename).relative_to(Path(__file__).parent).parts[0]
     if home not in HOMES:
         raise ValueError(f"{function.__qualname__}: a kernel lives in one of {HOMES}, or its cache would go stale")
     previous = numba.config.CACHE_DIR  # type: ignore[attr-defined]  # numba sets its options at run time
     numba.config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]  # as above
     try:
-        return numba.njit(cache=True)(function)
+        dispatcher = numba.njit(cache=True, **options)(function)  # type: ignore[call-overload]  # knows few options
     finally:
         numba.config.CACHE_DIR = previous  # type: ignore[attr-defined]  # as above
+    _ignore_literals(dispatcher)
+    return dispatcher  # type: ignore[no-any-return]  # numba is untyped
+
+
+def _ignore_literals(dispatcher: Any) -> None:
+    """Compile a kernel once for all integers: numba would compile it anew for every constant that a kernel passes."""
+    by_types = dispatcher.get_call_template
+
+    def get_call_template(args: Sequence[Any], kws: Mapping[str, Any]) -> Any:
+        plain = [types.unliteral(kind) for kind in args]  # type: ignore[no-untyped-call]  # numba is untyped
+        return by_types(plain, kws)  # kernels pass nothing by name
+
+    dispatcher.get_call_template = get_call_template
 
 
 @cache
@@ -66,12 +93,12 @@ def cache_folder() -> Path:
 
 
 def is_warm() -> bool:
-    """Whether a night was played with the kernels of this source before, on this machine (`now_warm` was called)."""
+    """Whether the compiled engine played a night with this source before, on this machine."""
     return (cache_folder() / _WARM).exists()
 
 
 def now_warm() -> None:
-    """Note that a night was played: the next process finds its kernels compiled."""
+    """Note that the compiled engine played: the next process finds its kernels compiled."""
     with suppress(OSError):
         (cache_folder() / _WARM).touch()
 

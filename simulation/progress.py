@@ -9,19 +9,38 @@ from contextlib import contextmanager
 
 Progress = Callable[[int, int, str], None]  # done, of, what is going on
 
+COMPILING = "compiling: once on this machine, some 20 s"
 _EVERY = 15  # seconds between lines where there is no terminal
 
 
 @contextmanager
-def shown(quiet: bool) -> Iterator[Progress]:
-    """What a long run may call with nights done, nights in all, and what is going on."""
+def shown(quiet: bool, noun: str = "nights") -> Iterator[Progress]:
+    """What long work may call with how many are done, how many there are (0: not known), and what is going on.
+
+    `noun` says what is counted.
+    """
     if quiet:
         yield lambda done, of, now: None
     elif sys.stderr.isatty():
         with _bar() as update:
             yield update
     else:
-        yield _Lines().update
+        yield _Lines(noun).update
+
+
+class _Compiled:
+    """How long compiling took, once it is over."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+
+    def said(self, now: str) -> str | None:
+        """A sentence when it is just over."""
+        if now == COMPILING:
+            self.since = self.since or time.monotonic()
+            return None
+        since, self.since = self.since, None
+        return None if since is None else f"Compiled, and the first one done, in {time.monotonic() - since:.0f} s."
 
 
 @contextmanager
@@ -38,14 +57,17 @@ def _bar() -> Iterator[Progress]:
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("")
-        started = False
+        doing, compiled = "", _Compiled()
 
         def update(done: int, of: int, now: str) -> None:
-            nonlocal started
-            if not started:  # nights that were there before say nothing about speed
+            nonlocal doing
+            said = compiled.said(now)
+            if said:
+                bar.console.print(said, markup=False, highlight=False)
+            if now != doing:  # what was done before says nothing about speed
                 bar.reset(task, total=of, completed=done, description=now)
-                started = True
-            bar.update(task, completed=done, description=now)
+                doing = now
+            bar.update(task, total=of, completed=done)
 
         yield update
 
@@ -53,19 +75,25 @@ def _bar() -> Iterator[Progress]:
 class _Lines:
     """Lines on stderr: each time something else is going on, and every few seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
         self.now = ""
         self.said_at = 0.0
         self.first: tuple[float, int] | None = None  # when, and how many were done
+        self.compiled = _Compiled()
 
     def update(self, done: int, of: int, now: str) -> None:
         at = time.monotonic()
+        said = self.compiled.said(now)
+        if said:
+            print(said, file=sys.stderr)
         if now == self.now and at - self.said_at < _EVERY:
             return
         if now != self.now:
             self.first = (at, done)
         self.now, self.said_at = now, at
-        print(f"{now[:1].upper()}{now[1:]}: {done} of {of} nights{self._time_left(at, done, of)}", file=sys.stderr)
+        counted = f": {done} of {of} {self.noun}{self._time_left(at, done, of)}" if of else " ..."
+        print(f"{now[:1].upper()}{now[1:]}{counted}", file=sys.stderr)
 
     def _time_left(self, at: float, done: int, of: int) -> str:
         if self.first is None or done <= self.first[1] or done == of:

@@ -6,13 +6,14 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from simulation.errors import InputError
 
 if TYPE_CHECKING:
+    from simulation.experiment.measures import Precision
     from simulation.scenario import Scenario
 
 
@@ -31,10 +32,43 @@ settings = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
 fixed = click.option(
     "--fixed", is_flag=True, help="Hold every assumption at its middle instead of drawing it each night."
 )
+engine = click.option(
+    "--engine",
+    type=click.Choice(["compiled", "simpy"]),
+    help="What plays the nights, to the same results: machine code, or the model of record.  [default: compiled]",
+)
 workers = click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+cluster = click.option(
+    "--cluster", metavar="tcp://HOST:PORT", help="Play on a Dask cluster whose scheduler listens there."
+)
 resume = click.option("--resume", is_flag=True, help="Go on with a run that ended early.")
 force = click.option("--force", is_flag=True, help="Replace a run that is there, once the new one is whole.")
 quiet = click.option("--quiet", is_flag=True, help="No progress on stderr.")
+folder = click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder.  [default: in runs/]")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON; without --out nothing is written.")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def experiment(command: Command) -> Command:
+    """The options of every experiment; a command takes them as seed, roster, settings, fixed, engine, workers,
+    cluster, out, resume, force, as_json and quiet.
+    """
+    for option in reversed(
+        (seed, roster, settings, fixed, engine, workers, cluster, folder, resume, force, as_json, quiet)
+    ):
+        command = option(command)
+    return command
+
+
+def chosen(scenario: Scenario, seed: int | None, fixed: bool, engine: str | None) -> tuple[int, bool, str]:
+    """Seed, fixed and engine: what the command line says, else what the run says whose run.toml this is."""
+    from simulation.experiment.run_file import ENGINES
+
+    run = scenario.spec.run
+    if run is None:
+        return 1 if seed is None else seed, fixed, engine or ENGINES[0]
+    return run.seed if seed is None else seed, fixed or run.fixed, engine or run.engine
 
 
 def columns() -> int:
@@ -66,6 +100,21 @@ def loaded(name_or_file: str, settings: tuple[str, ...], roster_file: Path | Non
     if problems or scenario is None:
         raise InputError(problems)
     return scenario
+
+
+def precision(text: str, scenario: Scenario, most: int | None) -> Precision:
+    """A precision, and nights enough for one; InputError lists the mistakes of both."""
+    from simulation.experiment.measures import parse_precision
+    from simulation.experiment.precision import FEWEST
+
+    problems = [] if most is None or most >= FEWEST else [f"-n {most}: a precision takes {FEWEST} nights or more"]
+    try:
+        found = parse_precision(text, scenario.spec.clock.call_to_order)
+    except InputError as error:
+        raise InputError([*(f"--precision: {problem}" for problem in error.problems), *problems]) from None
+    if problems:
+        raise InputError(problems)
+    return found
 
 
 def written(text: str, out: Path | None) -> None:

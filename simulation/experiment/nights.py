@@ -5,34 +5,48 @@ Order and number of workers change nothing, because every night draws its luck b
 
 from __future__ import annotations
 
-import os
-import signal
-import tempfile
-import threading
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from simulation import compiled
-from simulation import workers as crews
-from simulation.errors import InputError, UnfinishedError
-from simulation.experiment.folder import NIGHTS_FILE, PRECINCTS_FILE, Folder
-from simulation.experiment.precincts import over_all_nights
-from simulation.experiment.run_file import RUN_FILE, run_table, run_text, versions
-from simulation.experiment.store import KEEPS, Store, read_rows
+from simulation.errors import InputError
+from simulation.experiment.folder import (
+    KEPT_FILES,
+    NIGHTS_FILE,
+    PDF_FILE,
+    PRECINCTS_FILE,
+    REPORT_FILE,
+    SUMMARY_FILE,
+    Folder,
+)
+from simulation.experiment.precincts import over_all_nights, worst_nights
+from simulation.experiment.precision import Reached, checkpoints, reached_by, stops_at
+from simulation.experiment.run_file import ENGINES, RUN_FILE, run_table, run_text, uses_roster_file, versions
+from simulation.experiment.session import Session, session
+from simulation.experiment.store import (
+    KEEP_EVENTS,
+    KEEP_PRECINCTS,
+    KEEPS,
+    NightStore,
+    encoded,
+    read_rows,
+    write_frame,
+    write_rows,
+)
 from simulation.progress import Progress
 from simulation.scenario import Scenario
+from simulation.workers import Job
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from simulation.experiment.measures import Precision
+
 MOST_NIGHTS = 1_000_000
 SEEDS = 1 << 32
 
-COMPILING = "compiling the first night: once, some 20 s"
 PLAYING = "playing nights"
 WRITING = "writing the report"
 
@@ -47,6 +61,7 @@ class Nights:
     over_nights: pl.DataFrame = field(repr=False)
     fixed: bool = False
     notices: tuple[str, ...] = ()  # what the reader should know about how they came about, a sentence each
+    reached: Reached | None = None  # where a precision was asked for
 
     def __len__(self) -> int:
         """How many nights."""
@@ -69,7 +84,10 @@ def run_nights(
     seed: int,
     *,
     fixed: bool = False,
+    engine: str = ENGINES[0],
+    precision: Precision | None = None,
     workers: int | None = None,
+    cluster: str | None = None,
     progress: Progress | None = None,
     folder: Path | None = None,
     resume: bool = False,
@@ -77,91 +95,146 @@ def run_nights(
     keep: Collection[str] = (),
     pdf: bool = False,
 ) -> Nights:
-    """Play nights 0 .. `nights` - 1 in `workers` processes (None: one a core; 1: in this process).
+    """Play nights 0 .. `nights` - 1 in `workers` processes (None: one a core; 1: in this process), or on a `cluster`.
 
-    With `folder`, everything is written there (`keep` adds "precincts" or "events", see `experiment.folder`, `pdf` the
-    report as a PDF), a run that ended early goes on with `resume`, and `force` replaces another run. Raises InputError
-    before anything is written, and UnfinishedError where the run ended before it was whole.
+    With `precision`, only as many of them as it takes (see `experiment.precision`). With `folder`, everything is
+    written there (`keep` adds "precincts" or "events", see `experiment.folder`, `pdf` the report as a PDF), a run that
+    ended early goes on with `resume`, and `force` replaces another run. Raises InputError before anything is written,
+    and UnfinishedError where the run ended before it was whole.
     """
-    _check(nights, seed, workers, keep)
-    say = progress or (lambda done, of, now: None)
+    _check(nights, seed, workers, keep, engine)
+    _ = scenario.roster  # expanded once, not in every worker
     notices = _other_versions(scenario)
-    run = run_table(scenario, seed, nights, fixed)
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="caucus-") as temporary:
-            store = Store(Path(temporary), with_events=False)
-            with _explained(None, store, nights):
-                _play(scenario, seed, fixed, nights, workers, store, say)
-                rows, precincts = store.rows(nights), over_all_nights(store.precincts(nights))
-        return Nights(scenario, seed, rows, precincts, fixed, notices)
+    place = None
+    if folder is not None:
+        if pdf:
+            from simulation.report.pdf import check as check_pdf
 
-    if pdf:
-        from simulation.report.pdf import check as check_pdf
+            check_pdf()  # not after hours of nights
+        place = Folder.at(
+            folder,
+            run_text(scenario, run_table(scenario, seed, nights, fixed, engine)),
+            roster=scenario.roster.csv().encode() if uses_roster_file(scenario) else None,
+            asked=(*(KEPT_FILES[kept] for kept in sorted(keep)), *([PDF_FILE] if pdf else ())),
+            may_grow=("run.nights",),
+        )
+        if place.is_whole(force, free=("run.nights",) if precision else ()):
+            return _there_already(place, scenario, seed, fixed, precision, nights, notices)
 
-        check_pdf()  # not after hours of nights
-    place = Folder.at(folder, sorted(keep), run_text(scenario, run), pdf=pdf)
-    if place.is_whole(force):
-        notices += (f"{folder} holds this very run already, so nothing was played; --force plays it again.",)
-        return _read(place, scenario, seed, fixed, notices)
-    lock = place.begin(scenario, resume, force)
-    try:
-        with _explained(place, place.nights, nights):
-            _play(scenario, seed, fixed, nights, workers, place.nights, say)
-            say(nights, nights, WRITING)
-            rows = place.nights.rows(nights)
-            found = Nights(scenario, seed, rows, over_all_nights(place.nights.precincts(nights)), fixed, notices)
-            place.finish(scenario, rows, found.precincts(), found.summary(), run, force)
-    finally:
-        place.forget_if_empty()
-        os.close(lock)
+    def kept() -> str:
+        done = len(NightStore(place.store, KEEP_EVENTS in keep).finished(nights)) if place else 0
+        return f"{done} nights" if done and precision else f"{done} of {nights} nights" if done else ""
+
+    say = progress or (lambda done, of, now: None)
+    with session(place, workers=workers, cluster=cluster, resume=resume, force=force, say=say, kept=kept) as work:
+        store = NightStore(work.store, KEEP_EVENTS in keep)
+        play = _Playing(work, store, _PlayNight(scenario, seed, fixed, engine, store.with_events))
+        reached = None
+        if precision is None:
+            play.until(nights)
+        else:
+            reached = play.until_known(precision, nights)
+        played = reached.nights if reached else nights
+        if place is not None:
+            say(played, played, WRITING)
+        found = Nights(
+            scenario, seed, store.rows(played), over_all_nights(store.precincts(played)), fixed, notices, reached
+        )
+        if place is not None:
+            run = run_table(scenario, seed, played, fixed, engine)
+            place.finish(lambda whole: _write(whole, found, store, run, keep, pdf), force, run_text(scenario, run))
     return found
 
 
 @dataclass(frozen=True)
-class _PlayOne:
-    """The task of a worker: play a night and keep it."""
+class _PlayNight:
+    """The task of a worker: play a night, with all that may be kept of it."""
 
     scenario: Scenario
     seed: int
     fixed: bool
-    store: Store
+    engine: str
+    log: bool
 
-    def __call__(self, night: int) -> None:
+    def __call__(self, night: int) -> bytes:
         from simulation.night import play_night
 
-        log = self.store.with_events
-        self.store.write(play_night(self.scenario, self.seed, night, fixed=self.fixed, log=log))
+        played = play_night(self.scenario, self.seed, night, fixed=self.fixed, engine=self.engine, log=self.log)
+        return encoded(played, with_events=self.log)
 
 
-def _play(
-    scenario: Scenario, seed: int, fixed: bool, nights: int, workers: int | None, store: Store, say: Progress
+@dataclass
+class _Playing:
+    """Nights of one run, from the first on."""
+
+    work: Session
+    store: NightStore
+    task: _PlayNight
+
+    def until(self, nights: int) -> None:
+        """Play what the store does not hold yet of so many nights."""
+        here = set(self.store.finished(nights))
+        missing = [night for night in range(nights) if night not in here]
+        jobs = [Job(self.task, night) for night in missing]
+        self.work.do(jobs, lambda place, made: self.store.write(missing[place], made), PLAYING, len(here))
+
+    def until_known(self, precision: Precision, most: int) -> Reached:
+        """Play until the measure's mean is known well enough, or `most` nights."""
+        values: list[float | None] = []
+        for nights in checkpoints(most):
+            self.until(nights)
+            values += [precision.measure.value(row) for row in self.store.rows(nights, since=len(values))]
+            reached = reached_by(precision, values)
+            if reached.decided:
+                break
+        return reached
+
+
+def _write(
+    folder: Path, found: Nights, store: NightStore, run: dict[str, Any], keep: Collection[str], pdf: bool
 ) -> None:
-    """Play what the store does not hold yet."""
-    here = set(store.finished(nights))
-    missing = [night for night in range(nights) if night not in here]
-    done = len(here)
-    warm = compiled.is_warm()
-    say(done, nights, PLAYING if warm or not missing else COMPILING)
-    _ = scenario.roster  # expanded once, not in every worker
-    task = _PlayOne(scenario, seed, fixed, store)
-    crew = min(len(missing), workers or crews.cores())
-    finished = crews.in_turn(task, missing) if crew <= 1 else crews.in_parallel(task, missing, crew, not warm)
-    try:
-        for _night in finished:
-            done += 1
-            if not warm:
-                compiled.now_warm()
-                warm = True
-            say(done, nights, PLAYING)
-    finally:
-        finished.close()  # ends the workers before anybody reads what they finished
+    """All files of a run."""
+    from simulation.report import render
+
+    nights = len(found)
+    summary = found.summary()
+    write_rows(folder / NIGHTS_FILE, found.rows)
+    write_frame(folder / PRECINCTS_FILE, found.precincts())
+    if KEEP_PRECINCTS in keep:
+        write_frame(folder / KEPT_FILES[KEEP_PRECINCTS], store.precincts(nights))
+    if KEEP_EVENTS in keep:
+        write_frame(folder / KEPT_FILES[KEEP_EVENTS], store.events(nights))
+    (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    worst = worst_nights(store.precincts(nights))
+    report = render(found.scenario, list(found.rows), found.precincts(), summary, run, worst=worst)
+    (folder / REPORT_FILE).write_text(report, encoding="utf-8")
+    if pdf:
+        from simulation.report.pdf import as_pdf
+
+        (folder / PDF_FILE).write_bytes(as_pdf(report))
 
 
-def _read(place: Folder, scenario: Scenario, seed: int, fixed: bool, notices: tuple[str, ...]) -> Nights:
+def _there_already(
+    place: Folder,
+    scenario: Scenario,
+    seed: int,
+    fixed: bool,
+    precision: Precision | None,
+    most: int,
+    notices: tuple[str, ...],
+) -> Nights:
+    """The run that is in the folder; InputError where it has other nights than the precision takes."""
     import polars as pl
 
+    rows = read_rows(place.path / NIGHTS_FILE)
+    reached = None
+    if precision is not None:
+        reached = stops_at(precision, rows, most)
+        if reached is None or reached.nights != len(rows):
+            raise place.holds(f"{len(rows)} nights of this run, where {precision.text} does not stop")
+    notices += (f"{place.shown} holds this very run already, so nothing was played; --force plays it again.",)
     precincts = pl.read_parquet(place.path / PRECINCTS_FILE)
-    return Nights(scenario, seed, read_rows(place.path / NIGHTS_FILE), precincts, fixed, notices)
+    return Nights(scenario, seed, rows, precincts, fixed, notices, reached)
 
 
 def _other_versions(scenario: Scenario) -> tuple[str, ...]:
@@ -175,7 +248,7 @@ def _other_versions(scenario: Scenario) -> tuple[str, ...]:
     return (f"{RUN_FILE} was written with {', '.join(changed)}: results may differ from that run's.",)
 
 
-def _check(nights: int, seed: int, workers: int | None, keep: Collection[str]) -> None:
+def _check(nights: int, seed: int, workers: int | None, keep: Collection[str], engine: str) -> None:
     problems = []
     if not 1 <= nights <= MOST_NIGHTS:
         problems.append(f"nights = {nights}: expected a whole number from 1 to {MOST_NIGHTS:,}")
@@ -183,56 +256,8 @@ def _check(nights: int, seed: int, workers: int | None, keep: Collection[str]) -
         problems.append(f"seed = {seed}: expected a whole number from 0 to {SEEDS - 1}")
     if workers is not None and workers < 1:
         problems.append(f"workers = {workers}: expected a whole number, 1 or more")
+    if engine not in ENGINES:
+        problems.append(f"engine = {engine!r}: expected one of {', '.join(ENGINES)}")
     problems += [f"keep = {name!r}: expected one of {', '.join(KEEPS)}" for name in sorted(set(keep) - set(KEEPS))]
     if problems:
         raise InputError(problems)
-
-
-class _TerminatedError(KeyboardInterrupt):
-    """SIGTERM: the process was asked to end."""
-
-
-@contextmanager
-def _explained(place: Folder | None, store: Store, nights: int) -> Iterator[None]:
-    """Turn what ends a run early into one sentence: what happened, what is kept, how to go on."""
-    try:
-        with _sigterm_raises():
-            yield
-    except _TerminatedError:
-        raise _unfinished("Stopped by SIGTERM", place, store, nights, 128 + signal.SIGTERM) from None
-    except KeyboardInterrupt:
-        if place is None:
-            raise
-        raise _unfinished("Stopped by Ctrl-C", place, store, nights, 128 + signal.SIGINT) from None
-    except crews.WorkerDiedError:
-        reason = "A worker process was killed, most likely for lack of memory (--workers 1 needs the least)"
-        raise _unfinished(reason, place, store, nights) from None
-    except OSError as error:
-        raise _unfinished(f"Stopped: {error.strerror or error}", place, store, nights) from error
-
-
-def _unfinished(reason: str, place: Folder | None, store: Store, nights: int, exit_code: int = 1) -> UnfinishedError:
-    done = len(store.finished(nights))
-    if place is None:
-        return UnfinishedError(f"{reason}; nothing is kept without an output folder.", exit_code)
-    if not done:
-        return UnfinishedError(f"{reason}; no night was finished.", exit_code)
-    kept = f"{done} of {nights} nights are kept in {place.shown_partial}"
-    return UnfinishedError(f"{reason}; {kept}: the same command with --resume goes on from there.", exit_code)
-
-
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C is treated; only the main thread may say so."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise _TerminatedError
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simulation import compiled
-from simulation.experiment.nights import COMPILING
-from simulation.progress import Progress
+from simulation.progress import COMPILING, Progress
 
 if TYPE_CHECKING:
     from simulation.night import Night
@@ -21,5 +20,5 @@ def play_one(scenario: Scenario, seed: int, number: int, *, fixed: bool, progres
 
     progress(0, 1, PLAYING if compiled.is_warm() else COMPILING)
     night = play_night(scenario, seed, number, fixed=fixed, log=True)
-    compiled.now_warm()
+    progress(1, 1, PLAYING)
     return night

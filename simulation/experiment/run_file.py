@@ -1,6 +1,6 @@
-"""run.toml: the resolved scenario and everything else that a run's result depends on, as one text.
+"""run.toml and experiment.toml: everything that a run's or an experiment's result depends on, as one text.
 
-Two runs are the same when their texts are. Knows nothing of how nights are played or where results lie.
+Two of them are the same when their texts are. Knows nothing of how nights are played or where results lie.
 """
 
 from __future__ import annotations
@@ -19,18 +19,21 @@ from simulation.scenario import Scenario
 
 RUN_FILE = "run.toml"
 ROSTER_FILE = "roster.csv"
-ENGINE = "simpy"
+EXPERIMENT_FILE = "experiment.toml"
+ENGINES = ("compiled", "simpy")  # the first is the default
+WRITTEN = "written"  # the table of experiment.toml that lists what was written beside it
+_NO_DIFFERENCE = ("run.engine", f"{WRITTEN}.files")  # both engines play the same nights
 _PACKAGES = ("caucus-trial-run", "numba", "numpy", "polars", "scipy", "simpy")  # whose versions shape the result
 
 
-def run_table(scenario: Scenario, seed: int, nights: int, fixed: bool) -> dict[str, Any]:
+def run_table(scenario: Scenario, seed: int, nights: int, fixed: bool, engine: str) -> dict[str, Any]:
     """The [run] table: what must be known beside the scenario to repeat the run."""
     return {
         "scenario": scenario.name,
         "seed": seed,
         "nights": nights,
         "fixed": fixed,
-        "engine": ENGINE,
+        "engine": engine,
         "roster": scenario.roster.sha256,
         "versions": dict(versions()),
     }
@@ -45,6 +48,19 @@ def run_text(scenario: Scenario, run: Mapping[str, Any]) -> str:
         document["roster"] = {"file": ROSTER_FILE}
     document["run"] = dict(run)
     return tomli_w.dumps(document)
+
+
+def experiment_text(wanted: str, kind: str, seed: int, fixed: bool, engine: str) -> str:
+    """The text of experiment.toml: what the experiment says of itself, and a [run] table with what all have in common.
+
+    ValueError where `wanted` is no TOML, or has such a table already.
+    """
+    import tomli_w
+
+    if {"run", WRITTEN} & tomllib.loads(wanted).keys():
+        raise ValueError(f"the tables [run] and [{WRITTEN}] of {EXPERIMENT_FILE} are written here")
+    run = {"kind": kind, "seed": seed, "fixed": fixed, "engine": engine, "versions": dict(versions())}
+    return f"{wanted.rstrip()}\n\n{tomli_w.dumps({'run': run})}"
 
 
 def uses_roster_file(scenario: Scenario) -> bool:
@@ -65,14 +81,14 @@ def versions() -> Mapping[str, str]:
 
 
 def differences(written: str, wanted: str) -> list[str]:
-    """The dotted keys in which two texts of run.toml differ."""
+    """The dotted keys in which two texts of run.toml (or experiment.toml) differ; empty: the results are the same."""
     try:
         one = dict(_leaves(tomllib.loads(written)))
     except tomllib.TOMLDecodeError:
         return ["not TOML"]
     other = dict(_leaves(tomllib.loads(wanted)))
     missing = object()
-    keys = sorted(one.keys() | other.keys())
+    keys = sorted((one.keys() | other.keys()).difference(_NO_DIFFERENCE))
     return [key for key in keys if one.get(key, missing) != other.get(key, missing)]
 
 

@@ -1,6 +1,7 @@
-"""Finished nights on disk, a few small files each, so that memory stays flat and nothing finished is ever lost.
+"""Finished results on disk, a small file each, so that memory stays flat and nothing finished is ever lost.
 
-Every file is written under another name first: a file that is there is whole. Knows nothing of who plays the nights.
+Every file is written under another name first: a file that is there is whole. One process writes. Knows nothing of who
+plays the nights.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,60 +25,84 @@ KEEPS = (KEEP_PRECINCTS, KEEP_EVENTS)
 
 ROW_GROUP = 1 << 18  # rows; fixed, so that the bytes of a Parquet file do not depend on who wrote it
 _COMPRESSION: Literal["zstd"] = "zstd"
+_UNFINISHED = ".writing"
 
 
 @dataclass(frozen=True)
 class Store:
-    """Finished nights in a folder: row, precincts and perhaps events. A night is finished when its row is there."""
+    """Results in a folder, by name."""
 
     folder: Path
+
+    def names(self) -> set[str]:
+        """Of all that is here."""
+        try:
+            with os.scandir(self.folder) as found:
+                return {item.name for item in found if not item.name.endswith(_UNFINISHED)}
+        except FileNotFoundError:
+            return set()
+
+    def write(self, name: str, content: bytes) -> None:
+        """Keep a result. OSError where the disk does not take it."""
+        write_whole(self.folder / name, content)
+
+    def read(self, name: str) -> bytes:
+        """A result that is here."""
+        return (self.folder / name).read_bytes()
+
+
+@dataclass(frozen=True)
+class NightStore:
+    """Nights by number: row, precincts and perhaps events. A night is finished when its row is there."""
+
+    store: Store
     with_events: bool
 
-    def write(self, night: Night) -> None:
-        """Keep a night. OSError where the disk does not take it."""
-        number = night.row["night"]
-        self._write_frame(self._precincts(number), _of_night(night.precincts, number))
-        if self.with_events:
-            self._write_frame(self._events(number), _of_night(night.events, number))
-        write_whole(self._row(number), json.dumps(night.row).encode())
+    def write(self, number: int, encoded: bytes) -> None:
+        """Keep a night as `encoded` made it. OSError where the disk does not take it."""
+        row, precincts, events = pickle.loads(encoded)
+        self.store.write(_precincts(number), precincts)
+        if events is not None:
+            self.store.write(_events(number), events)
+        self.store.write(_row(number), row)
 
     def finished(self, nights: int) -> list[int]:
         """Which of the nights are here."""
-        return [number for number in range(nights) if self._is_here(number)]
+        here = self.store.names()
+        return [
+            number
+            for number in range(nights)
+            if _row(number) in here and (not self.with_events or _events(number) in here)
+        ]
 
-    def rows(self, nights: int) -> list[dict[str, Any]]:
+    def rows(self, nights: int, since: int = 0) -> list[dict[str, Any]]:
         """The rows of nights.parquet, in order of night."""
-        return [json.loads(self._row(number).read_bytes()) for number in range(nights)]
+        return [json.loads(self.store.read(_row(number))) for number in range(since, nights)]
 
     def precincts(self, nights: int) -> pl.LazyFrame:
         """One row per night and precinct, in that order."""
-        return _in_order(self._precincts(number) for number in range(nights))
+        return _in_order(self.store.folder / _precincts(number) for number in range(nights))
 
     def events(self, nights: int) -> pl.LazyFrame:
         """Every event of every night, in order."""
-        return _in_order(self._events(number) for number in range(nights))
+        return _in_order(self.store.folder / _events(number) for number in range(nights))
 
-    def _is_here(self, number: int) -> bool:
-        return self._row(number).exists() and (not self.with_events or self._events(number).exists())
 
-    def _row(self, number: int) -> Path:
-        return self.folder / f"{number:07d}.json"
+def encoded(night: Night, *, with_events: bool) -> bytes:
+    """A night as `NightStore.write` takes it: the work of whoever played it, so that the writer only writes."""
+    number = night.row["night"]
+    precincts = _parquet(night.precincts, number)
+    return pickle.dumps((row_bytes(night), precincts, _parquet(night.events, number) if with_events else None))
 
-    def _precincts(self, number: int) -> Path:
-        return self.folder / f"{number:07d}-precincts.parquet"
 
-    def _events(self, number: int) -> Path:
-        return self.folder / f"{number:07d}-events.parquet"
-
-    def _write_frame(self, path: Path, frame: pl.DataFrame) -> None:
-        content = io.BytesIO()
-        frame.write_parquet(content, compression=_COMPRESSION)
-        write_whole(path, content.getvalue())
+def row_bytes(night: Night) -> bytes:
+    """The row of a night, as it lies in the store."""
+    return json.dumps(night.row).encode()
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}{_UNFINISHED}")
     try:
         unfinished.write_bytes(content)
         unfinished.replace(path)
@@ -116,10 +142,25 @@ def write_frame(path: Path, frame: pl.DataFrame | pl.LazyFrame) -> None:
         raise OSError(reason) from error
 
 
-def _of_night(frame: pl.DataFrame, number: int) -> pl.DataFrame:
+def _row(number: int) -> str:
+    return f"{number:07d}.json"
+
+
+def _precincts(number: int) -> str:
+    return f"{number:07d}-precincts.parquet"
+
+
+def _events(number: int) -> str:
+    return f"{number:07d}-events.parquet"
+
+
+def _parquet(frame: pl.DataFrame, number: int) -> bytes:
     import polars as pl
 
-    return frame.select(pl.lit(number, pl.Int64).alias("night"), pl.all())
+    content = io.BytesIO()
+    numbered = frame.select(pl.lit(number, pl.Int64).alias("night"), pl.all())
+    numbered.write_parquet(content, compression=_COMPRESSION)
+    return content.getvalue()
 
 
 def _in_order(files: Iterable[Path]) -> pl.LazyFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from simulation.compiled import kernel
+from simulation.night.records import differs
 from simulation.randomness import Integers
 
 
@@ -36,6 +37,4 @@ def by_precinct(
 def wrong_records(received_at: Integers, reported: Integers, true: Integers, wrong: Integers) -> None:
     """Set wrong[sites] to 1 where a held record (int64[sites, 3, groups]) differs from what the room did."""
     for site in range(len(received_at)):
-        wrong[site] = 0
-        if received_at[site] >= 0:
-            wrong[site] = (reported[site] != true[site]).any()
+        wrong[site] = received_at[site] >= 0 and differs(reported[site], true[site])

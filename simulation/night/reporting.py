@@ -88,7 +88,7 @@ class Telephone(NamedTuple):
 
     lines: int  # 0: unlimited
     block_after: int  # -1: never
-    silent: int
+    silent_calls: int
     after_busy: int
     until_morning: int
     again: int  # strangers who call again
@@ -112,7 +112,7 @@ class Telephone(NamedTuple):
         return cls(
             lines=line.lines,
             block_after=-1 if line.block_after is None else line.block_after,
-            silent=luck.value(line.silent),
+            silent_calls=luck.value(line.silent),
             after_busy=luck.value(redial.after_busy),
             until_morning=luck.value(redial.until_morning),
             again=luck.value(redial.nuisance),
@@ -134,8 +134,8 @@ class Telephone(NamedTuple):
 class Office(NamedTuple):
     """Headquarters tonight: who asks, reads, checks, reviews and releases; and what comes in by hand."""
 
-    silent: int  # chairs who never report by themselves
-    lost: int
+    silent_chairs: int  # they never report by themselves
+    never_arrives: int
     to_inbox: int
     readers: int
     inbox_opens: int
@@ -162,8 +162,8 @@ class Office(NamedTuple):
         app, phone, inbox = luck.value(keying.app), luck.value(keying.phone), luck.value(keying.inbox)
         by_channel = {Channel.APP: app, Channel.PHONE: phone, Channel.INBOX: inbox, Channel.REACHED: phone}
         return cls(
-            silent=luck.value(spec.chairs.silent),
-            lost=luck.value(spec.hand_delivery.lost),
+            silent_chairs=luck.value(spec.chairs.silent),
+            never_arrives=luck.value(spec.hand_delivery.lost),
             to_inbox=luck.value(spec.inbox.chairs),
             readers=spec.inbox.readers,
             inbox_opens=luck.ticks(spec.inbox.opens),
@@ -202,14 +202,18 @@ def rota(shifts: Integers) -> list[tuple[int, int]]:
 
 
 @kernel
-def viable_groups(record: Integers, delegates: int, counted: int) -> tuple[int, bool]:
-    """How many groups are viable at first alignment, and whether there is anybody who must realign."""
-    groups, viable = 0, 0
-    for group in range(record.shape[1]):
-        if record[FIRST, group] > 0:
-            groups += 1
-            viable += delegates <= 1 or counted == 0 or is_viable(record[FIRST, group], delegates, counted)
-    return viable, viable < groups
+def viability(records: Integers, delegates: Integers, counted: Integers, viable: Integers, realigns: Integers) -> None:
+    """Of each precinct: how many groups are viable at first alignment, and 1 where anybody must realign."""
+    for site in range(len(delegates)):
+        groups = 0
+        viable[site] = 0
+        everybody = delegates[site] <= 1 or counted[site] == 0
+        for group in range(records.shape[2]):
+            size = records[site, FIRST, group]
+            if size > 0:
+                groups += 1
+                viable[site] += everybody or is_viable(size, delegates[site], counted[site])
+        realigns[site] = viable[site] < groups
 
 
 @kernel
@@ -269,7 +273,9 @@ def screen(record: Integers, delegates: int, regime: int, ballot: bool, checks: 
     if not checks:
         return 0
     if ballot:
-        found = 0 if record[FINAL].any() else MISSING_ALIGNMENT
+        found = MISSING_ALIGNMENT
+        for votes in record[FINAL]:
+            found = 0 if votes else found
     else:
         found = check(record[FIRST], record[FINAL], record[DELEGATES], delegates)
     if regime == FREE_2016:
@@ -292,8 +298,12 @@ def correct(
     before = record.copy()
     record[:] = worksheet
     if chair_erred and happens(seed, night, worse, place, 0, _WRONG_CORRECTION, 0):
-        row = FINAL if ballot else DELEGATES
-        record[row, record[row].argmax()] += 1
+        counts = record[FINAL if ballot else DELEGATES]
+        largest = 0
+        for group in range(1, len(counts)):
+            if counts[group] > counts[largest]:
+                largest = group
+        counts[largest] += 1
     return differs(before, record)
 
 

@@ -15,7 +15,7 @@ from simulation.night import people, records, rooms
 from simulation.night.luck import Luck, slowed
 from simulation.night.order import Stream
 from simulation.night.people import AtTheDoor
-from simulation.night.reporting import App, Office, Telephone
+from simulation.night.reporting import App, Office, Telephone, viability
 from simulation.night.rooms import Room
 from simulation.randomness import Integers, place_id
 from simulation.roster import Roster
@@ -260,6 +260,13 @@ class Setting:
         if self.ballot:
             return records_of_sites[:, records.FINAL] * NANO
         return records_of_sites[:, records.DELEGATES] * self.sde_nano[:, None]
+
+    @cached_property
+    def viability(self) -> tuple[Integers, Integers]:
+        """How many groups are viable at each first alignment, and 1 where there is anybody who must realign."""
+        viable, realigns = np.zeros((2, self.sites), np.int64)
+        viability(self.true_records, self.delegates, self.room_table[:, ROOM_COUNTED], viable, realigns)
+        return viable, realigns
 
     @property
     def regime(self) -> int:

@@ -429,7 +429,7 @@ class Run(Section):
     seed: Annotated[int, BeforeValidator(_seed)] = Field(description="The seed.")
     nights: Count = Field(description="How many nights.")
     fixed: StrictBool = Field(False, description="Whether assumptions were held at their middle.")
-    engine: Literal["simpy"] = Field("simpy", description="The engine that played them.")
+    engine: Literal["compiled", "simpy"] = Field("compiled", description="The engine that played them.")
     roster: StrictStr | None = Field(None, description="SHA-256 of the roster's rows.")
     versions: dict[str, str] = Field(default_factory=dict, description="What shaped the result: code and packages.")
 

@@ -33,6 +33,7 @@ people = 6000
 """
 FILES = ("events.parquet", "nights.parquet", "precinct-nights.parquet", "precincts.parquet", "report.html", "run.toml")
 RUN = ("simulate", "twenty.toml", "-n", str(NIGHTS), "--seed", "5", "--keep", "precincts", "--keep", "events")
+SLOWLY = ("--engine", "simpy")  # for what must be caught under way
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -71,7 +72,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def finished(partial: Path) -> int:
-    return len(list((partial / "nights").glob("*.json")))
+    return len(list((partial / "finished").glob("*.json")))
 
 
 def wait_for_nights(process: subprocess.Popen[str], partial: Path, count: int) -> None:
@@ -159,11 +160,57 @@ def test_run_toml_alone_repeats_the_run(folder: Path) -> None:
         assert first[name] == second[name], name
 
 
+def test_the_other_engine_plays_the_same_run_and_run_toml_names_the_engine(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def engine_of(run: str) -> str:
+        return str(tomllib.loads((folder / run / "run.toml").read_text())["run"]["engine"])
+
+    quiet = ("--workers", "1", "--quiet")
+    assert here(monkeypatch, folder, *RUN, *quiet, "--engine", "simpy", "--out", "simpy").exit_code == 0
+    one, simpy = contents(folder / "one"), contents(folder / "simpy")
+    assert [name for name in one if one[name] != simpy[name]] == ["report.html", "run.toml"]  # which name the engine
+    assert (engine_of("one"), engine_of("simpy")) == ("compiled", "simpy")
+
+    repeated = ("simulate", str(Path("simpy", "run.toml")), "-n", "2", *quiet)
+    assert here(monkeypatch, folder, *repeated, "--out", "as-it-was").exit_code == 0
+    assert here(monkeypatch, folder, *repeated, "--engine", "compiled", "--out", "as-asked").exit_code == 0
+    assert (engine_of("as-it-was"), engine_of("as-asked")) == ("simpy", "compiled")
+
+    same = here(monkeypatch, folder, *RUN, *quiet, "--engine", "simpy", "--out", "one")
+    assert (same.exit_code, "already" in same.stderr) == (0, True)
+
+
+def test_a_precision_says_how_many_nights_it_took_and_what_it_reached(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ("simulate", "twenty.toml", "--workers", "1", "--quiet")
+    enough = here(monkeypatch, folder, *run, "--precision", "reported@23:00 +- 30 %", "--out", "known")
+    assert enough.exit_code == 0
+    assert "reported@23:00 is " in enough.stdout.splitlines()[-1]
+    assert "(95 % confidence) after 20 nights." in enough.stdout.splitlines()[-1]
+    assert tomllib.loads((folder / "known" / "run.toml").read_text())["run"]["nights"] == 20
+
+    impossible = ("--precision", "reported@23:00 +- 0.001 %", "-n", "20")
+    short = here(monkeypatch, folder, *run, *impossible, "--out", "unknown")
+    assert (short.exit_code, "too few for reported@23:00 +- 0.001 %" in short.stdout) == (3, True)
+    assert contents(folder / "unknown")["nights.parquet"] == contents(folder / "known")["nights.parquet"]
+    assert (folder / "unknown" / "report.html").exists()
+
+    told = here(monkeypatch, folder, *run, *impossible, "--json")
+    found = json.loads(told.stdout)["precision"]
+    assert (told.exit_code, found["reached"], found["nights"]) == (3, False, 20)
+    assert 0 < found["half_width"] < found["mean"] <= 1
+
+    wrong = here(monkeypatch, folder, *run, "--precision", "moon +- 1 %", "-n", "5")
+    assert (wrong.exit_code, len(wrong.stderr.splitlines())) == (2, 2)
+
+
 def test_what_is_finished_survives_ctrl_c_and_kill_and_resume_ends_at_the_same_bytes(folder: Path) -> None:
     arguments = [*RUN, "--workers", "2", "--out", "stopped"]
     partial = folder / "stopped.partial"
 
-    process = start(folder, *arguments)
+    process = start(folder, *arguments, *SLOWLY)
     wait_for_nights(process, partial, 1)
     os.killpg(process.pid, signal.SIGINT)  # a terminal's Ctrl-C goes to every process of the group
     _, err = process.communicate(timeout=PLENTY)
@@ -174,7 +221,7 @@ def test_what_is_finished_survives_ctrl_c_and_kill_and_resume_ends_at_the_same_b
     kept = finished(partial)
     assert kept >= 1
 
-    process = start(folder, *arguments, "--resume")
+    process = start(folder, *arguments, *SLOWLY, "--resume")
     wait_for_nights(process, partial, kept + 1)
     process.kill()
     process.communicate(timeout=PLENTY)

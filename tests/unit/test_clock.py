@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simpy import Event
 
-from simulation.night.clock import Clock
+from simulation.night.model.clock import Clock
 from simulation.night.order import Kind, Rank
 
 KEYS = st.tuples(st.integers(0, 5), st.sampled_from(list(Rank)), st.integers(0, 2**40 - 1), st.integers(0, 2**16 - 1))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import math
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,10 +23,13 @@ from simulation.errors import InputError, UnfinishedError
 from simulation.experiment import run_nights, store
 from simulation.experiment.findings import _clocks, _minutes, _percent, _share
 from simulation.experiment.folder import Folder
+from simulation.experiment.measures import Precision, parse_precision
 from simulation.experiment.precincts import over_all_nights, worst_nights
+from simulation.experiment.precision import checkpoints, reached_by, stops_at
 from simulation.experiment.run_file import differences
 from simulation.night.order import Channel
 from simulation.scenario import Scenario, load
+from tests.unit.worker_tasks import killed_always, killed_at_first, length, root, total
 
 ROOT = Path(__file__).resolve().parents[2]
 HOUR, MINUTE = 3_600_000, 60_000
@@ -43,28 +49,60 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simulation.report.render", lambda *_, **__: "<!doctype html>")
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
 # Processes
 
 
-def test_every_number_is_done_once_in_whatever_order() -> None:
-    assert sorted(workers.in_parallel(chr, range(20), 2, first_alone=True)) == list(range(20))
+def test_every_job_is_done_once_in_whatever_order() -> None:
+    jobs = [workers.Job(length, "x" * number) for number in range(20)]
+    wanted = [(number, str(number).encode()) for number in range(20)]
+    with workers.InParallel(2) as crew:
+        assert sorted(crew.run(jobs)) == wanted
+        assert sorted(crew.run(jobs)) == wanted  # the same processes again
+    assert list(workers.InTurn().run(jobs)) == wanted
+
+
+def test_jobs_of_many_tasks_reach_the_task_that_is_theirs() -> None:
+    """More tasks than a process holds, and each of them again."""
+    jobs = [workers.Job(partial(total, number), 1) for number in range(12)] * 2
+    with workers.InParallel(2) as crew:
+        assert sorted(crew.run(jobs)) == [(place, str(place % 12 + 1).encode()) for place in range(24)]
 
 
 def test_what_a_task_raises_is_raised_with_where_it_happened() -> None:
-    with pytest.raises(ValueError, match="math domain error") as caught:
-        list(workers.in_parallel(math.sqrt, [-1], 1, first_alone=False))
+    with workers.InParallel(1) as crew, pytest.raises(ValueError, match="math domain error") as caught:
+        list(crew.run([workers.Job(root, -1)]))
     assert "Traceback" in caught.value.__notes__[0]
 
 
-def test_a_worker_that_dies_is_noticed_at_once() -> None:
-    with pytest.raises(workers.WorkerDiedError):
-        list(workers.in_parallel(os._exit, [3, 4, 5], 2, first_alone=False))
+def test_a_killed_worker_loses_nothing_but_time(tmp_path: Path) -> None:
+    jobs = [workers.Job(length, "one"), workers.Job(killed_at_first, tmp_path), workers.Job(length, "three")]
+    with workers.InParallel(2) as crew:
+        assert sorted(crew.run(jobs)) == [(0, b"3"), (1, b"done"), (2, b"5")]
+
+
+def test_a_job_that_kills_every_worker_is_given_up_after_three(tmp_path: Path) -> None:
+    with workers.InParallel(1) as crew, pytest.raises(workers.WorkerDiedError, match="killed"):
+        list(crew.run([workers.Job(killed_always, tmp_path)]))
+    assert (tmp_path / "tries").read_text() == "..."
+
+
+def test_workers_end_with_the_crew() -> None:
+    with workers.InParallel(2) as crew:
+        list(crew.run([workers.Job(length, "x")] * 4))
+        assert multiprocessing.active_children()
+    assert not multiprocessing.active_children()
 
 
 def test_a_script_needs_no_guard_around_a_parallel_run(tmp_path: Path) -> None:
     """The standard library would run the caller's script again in every worker, and fail where it has no file."""
     script = (
-        "from simulation.workers import in_parallel\nprint(sorted(in_parallel(chr, range(3), 2, first_alone=False)))\n"
+        "from simulation.workers import InParallel, Job\n"
+        "with InParallel(2) as crew:\n"
+        "    print(sorted(crew.run([Job(chr, number) for number in range(3)])))\n"
     )
     (tmp_path / "script.py").write_text(script)
     for arguments, text in ((["script.py"], None), (["-"], script)):
@@ -77,7 +115,7 @@ def test_a_script_needs_no_guard_around_a_parallel_run(tmp_path: Path) -> None:
             text=True,
             check=False,
         )
-        assert (done.stdout, done.stderr) == ("[0, 1, 2]\n", "")
+        assert (done.stdout, done.stderr) == ("[(0, '\\x00'), (1, '\\x01'), (2, '\\x02')]\n", "")
 
 
 # Nights
@@ -127,13 +165,30 @@ def test_a_full_disk_keeps_what_is_finished_and_says_how_to_go_on(
     assert resumed.rows == run_nights(few, 4, 3, workers=1).rows
 
 
+def test_a_disk_that_is_full_at_the_very_end_keeps_every_night_and_leaves_no_half_folder(
+    few: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("simulation.report.render", full)
+        with pytest.raises(UnfinishedError, match="2 of 2 nights are kept"):
+            run_nights(few, 2, 3, workers=1, folder=tmp_path / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.partial"]
+    heard: list[int] = []
+    run_nights(few, 2, 3, workers=1, folder=tmp_path / "run", resume=True, progress=lambda done, *_: heard.append(done))
+    assert heard == [2, 2]  # nothing is played again
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 def test_a_run_that_ended_before_its_first_night_leaves_nothing(
     few: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopped(_store: store.Store, _night: object) -> None:
+    def stopped(_store: store.NightStore, _number: int, _night: bytes) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store.Store, "write", stopped)
+    monkeypatch.setattr(store.NightStore, "write", stopped)
     with pytest.raises(UnfinishedError) as caught:
         run_nights(few, 2, 3, workers=1, folder=tmp_path / "run")
     assert caught.value.exit_code == 130
@@ -142,20 +197,30 @@ def test_a_run_that_ended_before_its_first_night_leaves_nothing(
 
 def test_sigterm_ends_a_run_as_ctrl_c_does(few: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(store.Store, "write", lambda _store, _night: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(store.NightStore, "write", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(UnfinishedError, match="Stopped by SIGTERM") as caught:
         run_nights(few, 2, 3, workers=1, folder=tmp_path / "run")
     assert caught.value.exit_code == 143
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_killed_worker_is_explained(few: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def killed(task: workers.Task, numbers: Sequence[int], *_: object) -> workers.Finished:
-        yield from workers.in_turn(task, numbers[:1])
-        raise workers.WorkerDiedError
+def test_a_killed_worker_changes_nothing(few: Scenario) -> None:
+    def progress(done: int, _of: int, _now: str) -> None:
+        if done == 2:
+            multiprocessing.active_children()[0].kill()
 
-    monkeypatch.setattr(workers, "in_parallel", killed)
-    with pytest.raises(UnfinishedError, match="killed, most likely for lack of memory") as caught:
+    assert run_nights(few, 8, 3, workers=2, progress=progress).rows == run_nights(few, 8, 3, workers=1).rows
+
+
+def test_a_worker_that_is_killed_again_and_again_is_explained(
+    few: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_crew: workers.InParallel, jobs: Sequence[workers.Job]) -> workers.Done:
+        yield from workers.InTurn().run(jobs[:1])
+        raise workers.WorkerDiedError("3 worker processes were killed")
+
+    monkeypatch.setattr(workers.InParallel, "run", killed)
+    with pytest.raises(UnfinishedError, match="3 worker processes were killed") as caught:
         run_nights(few, 3, 3, workers=2, folder=tmp_path / "run")
     assert caught.value.exit_code == 1
     assert "1 of 3 nights are kept" in str(caught.value)
@@ -164,15 +229,15 @@ def test_a_killed_worker_is_explained(few: Scenario, tmp_path: Path, monkeypatch
 def test_an_interrupted_run_goes_on_only_as_itself_and_only_when_asked(
     few: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = store.Store.write
+    write = store.NightStore.write
 
-    def stopped(kept: store.Store, night: object) -> None:
+    def stopped(kept: store.NightStore, number: int, night: bytes) -> None:
         if kept.finished(2):
             raise KeyboardInterrupt
-        write(kept, night)  # type: ignore[arg-type]  # a night
+        write(kept, number, night)
 
     with monkeypatch.context() as patched:
-        patched.setattr(store.Store, "write", stopped)
+        patched.setattr(store.NightStore, "write", stopped)
         with pytest.raises(UnfinishedError):
             run_nights(few, 3, 3, workers=1, folder=tmp_path / "run")
     with pytest.raises(InputError, match="--resume"):
@@ -183,12 +248,12 @@ def test_an_interrupted_run_goes_on_only_as_itself_and_only_when_asked(
     assert longer.rows == run_nights(few, 5, 3, workers=1).rows
 
 
-def test_two_runs_never_share_a_folder(few: Scenario, tmp_path: Path) -> None:
-    place = Folder.at(tmp_path / "run", (), "")
-    lock = place.begin(few, resume=False, force=False)
+def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
+    place = Folder.at(tmp_path / "run", "")
+    lock = place.begin(resume=False, force=False)
     try:
-        with pytest.raises(InputError, match="another `caucus simulate` is at work"):
-            Folder.at(tmp_path / "run", (), "").begin(few, resume=True, force=True)
+        with pytest.raises(InputError, match="another `caucus` is at work"):
+            Folder.at(tmp_path / "run", "").begin(resume=True, force=True)
     finally:
         os.close(lock)
 
@@ -199,9 +264,9 @@ def test_a_folder_that_is_somebody_elses_is_never_replaced(tmp_path: Path) -> No
     (tmp_path / "run.partial").mkdir()
     (tmp_path / "run.partial" / "download").write_text("...")
     with pytest.raises(InputError, match=r"holds no run\.toml"):
-        Folder.at(tmp_path / "thesis", (), "").is_whole(force=True)
+        Folder.at(tmp_path / "thesis", "").is_whole(force=True)
     with pytest.raises(InputError, match="holds download"):
-        Folder.at(tmp_path / "run", (), "").begin(load("baseline"), resume=False, force=True)
+        Folder.at(tmp_path / "run", "").begin(resume=False, force=True)
     assert (tmp_path / "run.partial" / "download").exists()
 
 
@@ -216,6 +281,101 @@ def test_the_keys_in_which_two_runs_differ_are_named() -> None:
     other = 'title = "a"\n[run]\nseed = 2\nnights = 3\n[run.versions]\nnumba = "1"\n'
     assert differences(one, one) == []
     assert differences(one, other) == ["run.nights", "run.seed"]
+
+
+def test_the_engine_is_no_difference_because_both_play_the_same_nights() -> None:
+    assert differences('[run]\nengine = "simpy"\n', '[run]\nengine = "compiled"\n') == []
+
+
+# A precision
+
+
+class Told:
+    """A measure whose value stands in the row."""
+
+    name = "told"
+
+    def value(self, row: Mapping[str, Any]) -> float | None:
+        value: float | None = row["told"]
+        return value
+
+
+def precision_of(half_width: float) -> Precision:
+    return Precision(Told(), half_width, f"told +- {half_width}")  # type: ignore[arg-type]  # all that is asked of one
+
+
+def test_the_interval_of_a_mean_is_students() -> None:
+    """Five numbers from 1 to 5: mean 3, s = 1.5811, t(4) = 2.7764 (tables), so 3 +- 1.963."""
+    reached = reached_by(precision_of(2), [1.0, 2.0, 3.0, 4.0, 5.0])
+    assert (reached.mean, round(reached.half_width, 3), reached.enough) == (3.0, 1.963, True)
+    assert not reached_by(precision_of(1.9), [1.0, 2.0, 3.0, 4.0, 5.0]).enough
+
+
+def test_it_is_looked_at_fixed_numbers_of_nights_from_twenty_on() -> None:
+    assert list(checkpoints(60)) == [20, 25, 32, 40, 50, 60]
+    assert list(checkpoints(20)) == [20]
+
+
+def test_a_run_stops_at_the_first_look_that_is_narrow_enough() -> None:
+    rows = [{"told": float(night % 2)} for night in range(300)]  # s is about 0.5, so n = (1.96 * 0.5 / 0.1)^2 = 96
+    reached = stops_at(precision_of(0.1), rows, 10_000)
+    assert reached is not None
+    assert (reached.nights, reached.enough) == (124, True)
+    assert 0.09 * math.sqrt(99 / 124) < reached.half_width <= 0.1 < reached_by(precision_of(0.1), [
+        row["told"] for row in rows[:99]
+    ]).half_width  # fmt: skip
+    assert stops_at(precision_of(0.001), rows, 10_000) is None
+    most = stops_at(precision_of(0.001), rows, 200)
+    assert most is not None
+    assert (most.nights, most.enough) == (200, False)
+
+
+def test_what_once_never_happened_has_no_mean_and_no_night_more_is_played_for_it() -> None:
+    rows = [{"told": None if night == 3 else 1.0} for night in range(40)]
+    reached = stops_at(precision_of(1), rows, 10_000)
+    assert reached is not None
+    assert (reached.nights, reached.never, reached.enough) == (20, 1, False)
+    assert reached.json()["mean"] is None
+
+
+def test_a_precision_takes_the_same_nights_for_any_number_of_workers_and_repeats(few: Scenario, tmp_path: Path) -> None:
+    known = parse_precision("wait_p90 +- 200 s")
+    one, two = (
+        run_nights(few, 60, 3, workers=count, precision=known, folder=tmp_path / str(count)) for count in (1, 2)
+    )
+    assert one.reached is not None
+    assert one.reached.enough
+    assert 20 <= one.reached.nights < 60
+    assert one.reached.nights in set(checkpoints(60))
+    assert (one.rows, one.reached) == (two.rows, two.reached)
+    assert one.rows == run_nights(few, one.reached.nights, 3, workers=1).rows
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+    repeated = load(tmp_path / "1" / "run.toml")
+    assert repeated.spec.run is not None
+    assert repeated.spec.run.nights == one.reached.nights
+    again = run_nights(few, 60, 3, workers=1, precision=known, folder=tmp_path / "1")
+    assert (again.reached, len(again.notices)) == (one.reached, 1)
+    with pytest.raises(InputError, match="does not stop"):
+        run_nights(few, 60, 3, precision=parse_precision("wait_p90 +- 1 s"), folder=tmp_path / "1")
+
+
+def test_a_precision_that_was_interrupted_goes_on(
+    few: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = parse_precision("wait_p90 +- 200 s")
+    write = store.NightStore.write
+
+    def stopped(kept: store.NightStore, number: int, night: bytes) -> None:
+        if number == 22:
+            raise KeyboardInterrupt
+        write(kept, number, night)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.NightStore, "write", stopped)
+        with pytest.raises(UnfinishedError, match="22 nights are kept"):
+            run_nights(few, 60, 3, workers=1, precision=known, folder=tmp_path / "run")
+    resumed = run_nights(few, 60, 3, workers=1, precision=known, folder=tmp_path / "run", resume=True)
+    assert resumed.reached == run_nights(few, 60, 3, workers=1, precision=known).reached
 
 
 # Precincts over all nights

@@ -30,7 +30,6 @@ from simulation.night.reporting import (
     next_stranger,
     no_sooner,
     rota,
-    viable_groups,
 )
 from simulation.night.rooms import Room
 from simulation.night.setting import Setting
@@ -80,9 +79,9 @@ class Evening:
         yield self.clock.after(room.opening + room.counts * room.one_count, Rank.ROOM, site, 1)
         self._tell(Kind.COUNTED, site, 1, room.counted)
         yield self.clock.after(room.first, Rank.ROOM, site, 2)
-        viable, somebody_realigns = viable_groups(record, int(self.setting.delegates[site]), room.counted)
-        self._tell(Kind.ALIGNED, site, 2, int(viable))
-        if somebody_realigns:
+        viable, realigns = self.setting.viability
+        self._tell(Kind.ALIGNED, site, 2, int(viable[site]))
+        if realigns[site]:
             yield self.clock.after(room.realignment, Rank.ROOM, site, 3)
             self._tell(Kind.REALIGNED, site, 3, int(record[FINAL].sum()))
         yield self.clock.after(room.afterwards, Rank.ROOM, site, 4)
@@ -95,7 +94,7 @@ class Evening:
     def _report(self, site: int, place: int, room: Room) -> Process:
         """Bring the result to headquarters, one way or another."""
         luck = self.luck
-        if luck.happens(self.office.silent, Stream.CHAIR_SILENT, place):
+        if luck.happens(self.office.silent_chairs, Stream.CHAIR_SILENT, place):
             yield from self._is_reached(site, place)
             return
         if self._has_working_app(site, place):
@@ -121,7 +120,7 @@ class Evening:
         self.headquarters.receive(site, Channel.REACHED)
 
     def _is_lost(self, place: int) -> bool:
-        return self.luck.happens(self.office.lost, Stream.RESULT_LOST, place)
+        return self.luck.happens(self.office.never_arrives, Stream.RESULT_LOST, place)
 
     # The app
 
@@ -229,7 +228,7 @@ class Evening:
             *(luck.seed, luck.night, luck.resolution, int(about), place),
             entity & STRANGER_MASK if site == HOTLINE else 0,
             attempt,
-            self.telephone.silent,
+            self.telephone.silent_calls,
             self.telephone.silent_for,
             self.telephone.handling[about],
             self.telephone.patience[about],

@@ -1,94 +1,101 @@
-"""A binary heap of events by (time, key), and the log that they write, over arrays of fixed size.
+"""A binary heap of events by (time, key), and the log that they write, over arrays of fixed size. Compiled.
 
-Whatever grows beyond its array is told by `room`: the caller then plays again with larger arrays. Compiled.
+Whatever does not find room sets `Count.FULL`: the caller then plays again with larger arrays.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from enum import IntEnum
 
-import numpy as np
-
-from simulation.compiled import kernel
-from simulation.night.events import NAMES
+from simulation.compiled import inner_kernel
 from simulation.randomness import Integers
 
-FULL = 0  # of `Agenda.count`: 1 where something did not find room
-SIZE = 1  # events in the heap
-LOGGED = 2  # rows in the log; -1 where none is kept
-RANK = 3  # of the event that is happening
+
+class Due(IntEnum):
+    """Columns of the heap, int64[events, 3]."""
+
+    AT = 0
+    KEY = 1  # see `order.event_key`
+    NUMBER = 2  # what else the event needs to know
 
 
-class Agenda(NamedTuple):
-    """What is due, and the log: arrays of one length each."""
+class Count(IntEnum):
+    """Counters of a night, int64[len(Count)]."""
 
-    at: Integers
-    key: Integers  # see `order.event_key`
-    what: Integers  # a number that the event needs: a call, a part of the evening
-    log: Integers  # (rows, fields of events.Event)
-    count: Integers
+    FULL = 0  # 1 where something did not find room
+    EVENTS = 1  # in the heap
+    LOGGED = 2  # rows of the log; -1 where none is kept
+    RANK = 3  # of the event that is happening
+    CALLS = 4
+    ON_DUTY = 5
+    TALKING = 6
+    HOLDING = 7
+    FIRST_HOLDING = 8
+    LAST_HOLDING = 9
+    WAKING = 10  # how much was queued to go on in this instant
+    AWAKE = 11  # how much of that went on
+    STARTING = 12  # the same of what starts in this instant
+    STARTED = 13
+    READERS = 14  # free ones, at the inbox
+    UNREAD_FIRST = 15
+    UNREAD_LAST = 16
+    REVIEWERS = 17  # free ones
+    REVIEW_FIRST = 18
+    REVIEW_LAST = 19
+    MESSAGES = 20
 
-    @classmethod
-    def with_room(cls, events: int, rows: int) -> Agenda:
-        """An empty agenda; no `rows`: no log."""
-        count = np.zeros(4, np.int64)
-        count[LOGGED] = 0 if rows else -1
-        at, key, what = np.zeros((3, events), np.int64)
-        return cls(at, key, what, np.zeros((rows, len(NAMES)), np.int64), count)
 
-
-@kernel
-def push(agenda: Agenda, when: int, key: int, number: int) -> None:
+@inner_kernel
+def push(due: Integers, count: Integers, when: int, key: int, number: int) -> None:
     """Have an event happen at `when`."""
-    at, keys, what, count = agenda.at, agenda.key, agenda.what, agenda.count
-    slot = count[SIZE]
-    if slot == len(at):
-        count[FULL] = 1
+    slot = count[Count.EVENTS]
+    if slot == len(due):
+        count[Count.FULL] = 1
         return
-    count[SIZE] = slot + 1
+    count[Count.EVENTS] = slot + 1
     while slot > 0:
         parent = (slot - 1) >> 1
-        if at[parent] < when or (at[parent] == when and keys[parent] <= key):
+        if due[parent, 0] < when or (due[parent, 0] == when and due[parent, 1] <= key):
             break
-        at[slot], keys[slot], what[slot] = at[parent], keys[parent], what[parent]
+        due[slot, 0], due[slot, 1], due[slot, 2] = due[parent, 0], due[parent, 1], due[parent, 2]
         slot = parent
-    at[slot], keys[slot], what[slot] = when, key, number
+    due[slot, 0], due[slot, 1], due[slot, 2] = when, key, number
 
 
-@kernel
-def pop(agenda: Agenda) -> tuple[int, int, int]:
+@inner_kernel
+def pop(due: Integers, count: Integers) -> tuple[int, int, int]:
     """Take the next event: time, key and number."""
-    at, keys, what, count = agenda.at, agenda.key, agenda.what, agenda.count
-    first = at[0], keys[0], what[0]
-    size = count[SIZE] - 1
-    count[SIZE] = size
-    when, key, number = at[size], keys[size], what[size]
+    first_at, first_key, first_number = due[0, 0], due[0, 1], due[0, 2]
+    size = count[Count.EVENTS] - 1
+    count[Count.EVENTS] = size
+    when, key, number = due[size, 0], due[size, 1], due[size, 2]
     slot = 0
     while True:
         child = 2 * slot + 1
         if child >= size:
             break
         other = child + 1
-        if other < size and (at[other] < at[child] or (at[other] == at[child] and keys[other] < keys[child])):
+        if other < size and (
+            due[other, 0] < due[child, 0] or (due[other, 0] == due[child, 0] and due[other, 1] < due[child, 1])
+        ):
             child = other
-        if when < at[child] or (when == at[child] and key <= keys[child]):
+        if when < due[child, 0] or (when == due[child, 0] and key <= due[child, 1]):
             break
-        at[slot], keys[slot], what[slot] = at[child], keys[child], what[child]
+        due[slot, 0], due[slot, 1], due[slot, 2] = due[child, 0], due[child, 1], due[child, 2]
         slot = child
-    at[slot], keys[slot], what[slot] = when, key, number
-    return first
+    due[slot, 0], due[slot, 1], due[slot, 2] = when, key, number
+    return first_at, first_key, first_number
 
 
-@kernel
-def tell(agenda: Agenda, now: int, kind: int, site: int, entity: int, attempt: int, value: int) -> None:
-    """Write a row of the log, where one is kept."""
-    row = agenda.count[LOGGED]
+@inner_kernel
+def tell(log: Integers, count: Integers, now: int, kind: int, site: int, entity: int, attempt: int, value: int) -> None:
+    """Write a row of the log (int64[rows, fields of events.Event]), where one is kept."""
+    row = count[Count.LOGGED]
     if row < 0:
         return
-    if row == len(agenda.log):
-        agenda.count[FULL] = 1
+    if row == len(log):
+        count[Count.FULL] = 1
         return
-    line = agenda.log[row]
-    line[0], line[1], line[2], line[3] = now, agenda.count[RANK], kind, site
-    line[4], line[5], line[6] = entity, attempt, value
-    agenda.count[LOGGED] = row + 1
+    log[row, 0], log[row, 1], log[row, 2], log[row, 3] = now, count[Count.RANK], kind, site
+    log[row, 4], log[row, 5], log[row, 6] = entity, attempt, value
+    count[Count.LOGGED] = row + 1

@@ -5,16 +5,11 @@ The same as `model.hotline`. What a caller does next is the evening's; whoever's
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
-
-from simulation.compiled import kernel
+from simulation.compiled import inner_kernel
 from simulation.night.events import HOTLINE
 from simulation.night.order import Kind, Outcome, Rank, event_key
-from simulation.night.outcome import Called
-from simulation.night.twin.heap import FULL, Agenda, push, tell
-from simulation.randomness import Integers
+from simulation.night.twin.heap import Count, push, tell
+from simulation.night.twin.world import Field, Number, World
 
 _CALL_ENDS = int(Rank.CALL_ENDS)
 _PATIENCE_ENDS = int(Rank.PATIENCE_ENDS)
@@ -31,164 +26,129 @@ _GAVE_UP = int(Outcome.HUNG_UP)
 _WAS_SILENT = int(Outcome.SILENT)
 _WAS_ANSWERED = int(Outcome.ANSWERED)
 
-# Fields of a call, the columns of `Called`
-ABOUT, SITE, ENTITY, ATTEMPT = (Called._fields.index(name) for name in ("about", "site", "entity", "attempt"))
-DIALED, ANSWERED, ENDED, OUTCOME = (Called._fields.index(name) for name in ("dialed", "answered", "ended", "outcome"))
-PATIENCE, HANDLING, SILENT = (Called._fields.index(name) for name in ("patience", "handling", "silent"))
-
-# Of `Hotline.count`
-CALLS, ON_DUTY, TALKING, HOLDING, FIRST, LAST, WAKING, AWAKE = range(8)
-
-NOBODY = -1
+_NOBODY = -1
 
 
-class Hotline(NamedTuple):
-    """Calls in the order of dialing, the linked list of those that hold, and the queue of what happens at once."""
-
-    lines: int  # 0: unlimited
-    calls: Integers  # (calls, fields of Called)
-    before: Integers  # neighbors among those that hold
-    behind: Integers
-    holds: Integers  # 1 while it does
-    waking: Integers  # what goes on in this instant, in order: see `evening`
-    count: Integers
-
-    @classmethod
-    def with_room(cls, lines: int, calls: int) -> Hotline:
-        """Nobody has called yet."""
-        count = np.zeros(8, np.int64)
-        count[FIRST] = count[LAST] = NOBODY
-        before, behind, holds = np.zeros((3, calls), np.int64)
-        return cls(lines, np.zeros((calls, len(Called._fields)), np.int64), before, behind, holds,
-                   np.zeros(2 * calls, np.int64), count)  # fmt: skip
-
-
-@kernel
-def wake(line: Hotline, agenda: Agenda, number: int) -> None:
+@inner_kernel
+def wake(w: World, number: int) -> None:
     """Have something go on in this instant, after what was woken before."""
-    slot = line.count[WAKING]
-    if slot == len(line.waking):
-        agenda.count[FULL] = 1
+    slot = w.tally[Count.WAKING]
+    if slot == len(w.waking):
+        w.tally[Count.FULL] = 1
         return
-    line.waking[slot] = number
-    line.count[WAKING] = slot + 1
+    w.waking[slot] = number
+    w.tally[Count.WAKING] = slot + 1
 
 
-@kernel
+@inner_kernel
 def dial(
-    line: Hotline,
-    agenda: Agenda,
-    now: int,
-    about: int,
-    site: int,
-    entity: int,
-    attempt: int,
-    silent: bool,
-    handling: int,
-    patience: int,
+    w: World, now: int, about: int, site: int, entity: int, attempt: int, silent: bool, handling: int, patience: int
 ) -> None:
     """Dial: be answered, hold, or hear that nobody is there or no line is free."""
-    number = line.count[CALLS]
-    if number == len(line.calls):
-        agenda.count[FULL] = 1
+    number = w.tally[Count.CALLS]
+    if number == len(w.call):
+        w.tally[Count.FULL] = 1
         return
-    line.count[CALLS] = number + 1
-    call = line.calls[number]
-    call[ABOUT], call[SITE], call[ENTITY], call[ATTEMPT] = about, site, entity, attempt
-    call[DIALED], call[ANSWERED], call[ENDED], call[OUTCOME] = now, -1, -1, -1
-    call[PATIENCE], call[HANDLING], call[SILENT] = patience, handling, silent
-    _tell(line, agenda, now, number, _DIALED, about)
-    on_duty, talking = line.count[ON_DUTY], line.count[TALKING]
+    w.tally[Count.CALLS] = number + 1
+    w.call[number, Field.ABOUT], w.call[number, Field.SITE] = about, site
+    w.call[number, Field.ENTITY], w.call[number, Field.ATTEMPT] = entity, attempt
+    w.call[number, Field.DIALED], w.call[number, Field.ANSWERED] = now, -1
+    w.call[number, Field.ENDED], w.call[number, Field.OUTCOME] = -1, -1
+    w.call[number, Field.PATIENCE], w.call[number, Field.HANDLING] = patience, handling
+    w.call[number, Field.SILENT] = silent
+    _tell(w, now, number, _DIALED, about)
+    on_duty, talking, lines = w.tally[Count.ON_DUTY], w.tally[Count.TALKING], w.number[Number.LINES]
     if on_duty == 0:
-        _over(line, agenda, now, number, _WAS_CLOSED, _CLOSED, about)
-    elif talking < on_duty and not (line.lines > 0 and talking >= line.lines):
-        _answer(line, agenda, now, number)
-    elif line.lines > 0 and talking + line.count[HOLDING] >= line.lines:
-        _over(line, agenda, now, number, _WAS_BUSY, _BUSY, about)
+        _over(w, now, number, _WAS_CLOSED, _CLOSED, about)
+    elif talking < on_duty and not (lines > 0 and talking >= lines):
+        _answer(w, now, number)
+    elif lines > 0 and talking + w.tally[Count.HOLDING] >= lines:
+        _over(w, now, number, _WAS_BUSY, _BUSY, about)
     else:
-        last = line.count[LAST]
-        line.before[number], line.behind[number], line.holds[number] = last, NOBODY, 1
-        if last == NOBODY:
-            line.count[FIRST] = number
+        last = w.tally[Count.LAST_HOLDING]
+        w.call[number, Field.BEFORE], w.call[number, Field.BEHIND] = last, _NOBODY
+        w.call[number, Field.HOLDS] = 1
+        if last == _NOBODY:
+            w.tally[Count.FIRST_HOLDING] = number
         else:
-            line.behind[last] = number
-        line.count[LAST] = number
-        line.count[HOLDING] += 1
-        push(agenda, now + patience, event_key(_PATIENCE_ENDS, entity, attempt), number)
+            w.call[last, Field.BEHIND] = number
+        w.tally[Count.LAST_HOLDING] = number
+        w.tally[Count.HOLDING] += 1
+        push(w.due, w.tally, now + patience, event_key(_PATIENCE_ENDS, entity, attempt), number)
 
 
-@kernel
-def loses_patience(line: Hotline, agenda: Agenda, now: int, number: int) -> None:
+@inner_kernel
+def loses_patience(w: World, now: int, number: int) -> None:
     """A caller hangs up, if he still holds."""
-    if line.holds[number]:
-        _leave(line, number)
-        _over(line, agenda, now, number, _GAVE_UP, _HUNG_UP, now - line.calls[number, DIALED])
+    if w.call[number, Field.HOLDS]:
+        _leave(w, number)
+        _over(w, now, number, _GAVE_UP, _HUNG_UP, now - w.call[number, Field.DIALED])
 
 
-@kernel
-def ends(line: Hotline, agenda: Agenda, now: int, number: int) -> None:
+@inner_kernel
+def ends(w: World, now: int, number: int) -> None:
     """A call ends, and its operator takes the longest waiting caller at once."""
-    line.count[TALKING] -= 1
-    outcome = _WAS_SILENT if line.calls[number, SILENT] else _WAS_ANSWERED
-    _over(line, agenda, now, number, outcome, _CALL_ENDED, now - line.calls[number, ANSWERED])
-    _take_waiting(line, agenda, now)
+    w.tally[Count.TALKING] -= 1
+    outcome = _WAS_SILENT if w.call[number, Field.SILENT] else _WAS_ANSWERED
+    _over(w, now, number, outcome, _CALL_ENDED, now - w.call[number, Field.ANSWERED])
+    _take_waiting(w, now)
 
 
-@kernel
-def shift_changes(line: Hotline, agenda: Agenda, now: int, on_duty: int) -> None:
+@inner_kernel
+def shift_changes(w: World, now: int, on_duty: int) -> None:
     """More operators take waiting callers at once; operators who leave finish their calls."""
-    line.count[ON_DUTY] = on_duty
-    tell(agenda, now, _ON_DUTY, HOTLINE, 0, 0, on_duty)
-    _take_waiting(line, agenda, now)
-    while on_duty == 0 and line.count[HOLDING] > 0:
-        number = line.count[FIRST]
-        _leave(line, number)
-        _over(line, agenda, now, number, _WAS_CLOSED, _CLOSED, line.calls[number, ABOUT])
+    w.tally[Count.ON_DUTY] = on_duty
+    tell(w.log, w.tally, now, _ON_DUTY, HOTLINE, 0, 0, on_duty)
+    _take_waiting(w, now)
+    while on_duty == 0 and w.tally[Count.HOLDING] > 0:
+        number = w.tally[Count.FIRST_HOLDING]
+        _leave(w, number)
+        _over(w, now, number, _WAS_CLOSED, _CLOSED, w.call[number, Field.ABOUT])
 
 
-@kernel
-def _take_waiting(line: Hotline, agenda: Agenda, now: int) -> None:
-    while line.count[HOLDING] > 0 and line.count[TALKING] < line.count[ON_DUTY]:
-        number = line.count[FIRST]
-        _leave(line, number)
-        _answer(line, agenda, now, number)
+@inner_kernel
+def _take_waiting(w: World, now: int) -> None:
+    while w.tally[Count.HOLDING] > 0 and w.tally[Count.TALKING] < w.tally[Count.ON_DUTY]:
+        number = w.tally[Count.FIRST_HOLDING]
+        _leave(w, number)
+        _answer(w, now, number)
 
 
-@kernel
-def _leave(line: Hotline, number: int) -> None:
+@inner_kernel
+def _leave(w: World, number: int) -> None:
     """Nobody holds in this call any more."""
-    before, behind = line.before[number], line.behind[number]
-    line.holds[number] = 0
-    line.count[HOLDING] -= 1
-    if before == NOBODY:
-        line.count[FIRST] = behind
+    before, behind = w.call[number, Field.BEFORE], w.call[number, Field.BEHIND]
+    w.call[number, Field.HOLDS] = 0
+    w.tally[Count.HOLDING] -= 1
+    if before == _NOBODY:
+        w.tally[Count.FIRST_HOLDING] = behind
     else:
-        line.behind[before] = behind
-    if behind == NOBODY:
-        line.count[LAST] = before
+        w.call[before, Field.BEHIND] = behind
+    if behind == _NOBODY:
+        w.tally[Count.LAST_HOLDING] = before
     else:
-        line.before[behind] = before
+        w.call[behind, Field.BEFORE] = before
 
 
-@kernel
-def _answer(line: Hotline, agenda: Agenda, now: int, number: int) -> None:
-    call = line.calls[number]
-    line.count[TALKING] += 1
-    call[ANSWERED] = now
-    _tell(line, agenda, now, number, _ANSWERED, now - call[DIALED])
-    push(agenda, now + call[HANDLING], event_key(_CALL_ENDS, call[ENTITY], call[ATTEMPT]), number)
+@inner_kernel
+def _answer(w: World, now: int, number: int) -> None:
+    w.tally[Count.TALKING] += 1
+    w.call[number, Field.ANSWERED] = now
+    _tell(w, now, number, _ANSWERED, now - w.call[number, Field.DIALED])
+    key = event_key(_CALL_ENDS, w.call[number, Field.ENTITY], w.call[number, Field.ATTEMPT])
+    push(w.due, w.tally, now + w.call[number, Field.HANDLING], key, number)
 
 
-@kernel
-def _over(line: Hotline, agenda: Agenda, now: int, number: int, outcome: int, kind: int, value: int) -> None:
-    line.calls[number, ENDED] = now
-    line.calls[number, OUTCOME] = outcome
-    _tell(line, agenda, now, number, kind, value)
-    wake(line, agenda, number)
+@inner_kernel
+def _over(w: World, now: int, number: int, outcome: int, kind: int, value: int) -> None:
+    w.call[number, Field.ENDED] = now
+    w.call[number, Field.OUTCOME] = outcome
+    _tell(w, now, number, kind, value)
+    wake(w, number)
 
 
-@kernel
-def _tell(line: Hotline, agenda: Agenda, now: int, number: int, kind: int, value: int) -> None:
-    site, entity = line.calls[number, SITE], line.calls[number, ENTITY]
+@inner_kernel
+def _tell(w: World, now: int, number: int, kind: int, value: int) -> None:
+    site, entity = w.call[number, Field.SITE], w.call[number, Field.ENTITY]
     who = entity if site == HOTLINE else entity - site  # never a place in the roster
-    tell(agenda, now, kind, site, who, line.calls[number, ATTEMPT], value)
+    tell(w.log, w.tally, now, kind, site, who, w.call[number, Field.ATTEMPT], value)
