@@ -339,7 +339,7 @@ def test_what_once_never_happened_has_no_mean_and_no_night_more_is_played_for_it
 
 
 def test_a_precision_takes_the_same_nights_for_any_number_of_workers_and_repeats(few: Scenario, tmp_path: Path) -> None:
-    known = parse_precision("wait_p90 +- 200 s")
+    known = parse_precision("wait_p90 +- 260 s")
     one, two = (
         run_nights(few, 60, 3, workers=count, precision=known, folder=tmp_path / str(count)) for count in (1, 2)
     )
@@ -362,7 +362,7 @@ def test_a_precision_takes_the_same_nights_for_any_number_of_workers_and_repeats
 def test_a_precision_that_was_interrupted_goes_on(
     few: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = parse_precision("wait_p90 +- 200 s")
+    known = parse_precision("wait_p90 +- 260 s")
     write = store.NightStore.write
 
     def stopped(kept: store.NightStore, number: int, night: bytes) -> None:

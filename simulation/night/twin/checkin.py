@@ -14,7 +14,7 @@ from simulation.compiled import inner_kernel, kernel
 from simulation.night.luck import duration
 from simulation.night.order import Kind, Rank, Stream, entity_of, event_key, rank_of
 from simulation.night.people import LISTED, MISSING, AtTheDoor, Needs, at_the_door, forms_there
-from simulation.night.twin.heap import Count, pop, push, tell
+from simulation.night.twin.heap import Count, pop, push, settle, tell
 from simulation.randomness import Integers
 
 _SERVICE_ENDS = int(Rank.SERVICE_ENDS)
@@ -197,9 +197,12 @@ def _play_building(
 
     `woken` has room for those served from a line in one instant: they are told after whoever made room for them.
     """
-    tally[Count.EVENTS] = 0
+    tally[Count.EVENTS] = tally[Count.HOLE] = 0
     arrived = 0
-    while arrived < total or tally[Count.EVENTS] > 0:
+    while True:
+        settle(due, tally)
+        if arrived == total and tally[Count.EVENTS] == 0:
+            return
         awake = 0
         if arrived < total and (tally[Count.EVENTS] == 0 or drawn[0, order[arrived]] < due[0, 0]):
             person = order[arrived]

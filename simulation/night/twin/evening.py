@@ -39,7 +39,7 @@ from simulation.night.reporting import (
     public_at,
     screen,
 )
-from simulation.night.twin.heap import Count, pop, push, tell
+from simulation.night.twin.heap import Count, pop, push, settle, tell
 from simulation.night.twin.hotline import dial, ends, loses_patience, shift_changes, wake
 from simulation.night.twin.world import Desk, Field, Number, Site, Table, World
 
@@ -147,12 +147,13 @@ def play_evening(w: World) -> None:
         else:
             _comes_in(w, now, rank, entity, number)
         _happens_at_once(w, now)
+        settle(w.due, w.tally)
 
 
 @inner_kernel
 def _begin(w: World) -> None:
     """Everything that is due whatever else happens."""
-    w.tally[Count.EVENTS] = 0
+    w.tally[Count.EVENTS] = w.tally[Count.HOLE] = 0
     for change in range(len(w.rota)):
         push(w.due, w.tally, w.rota[change, 0], event_key(_SHIFT_CHANGES, change, 0), w.rota[change, 1])
     if w.number[Number.READERS] > 0:

@@ -1,5 +1,6 @@
 """A binary heap of events by (time, key), and the log that they write, over arrays of fixed size. Compiled.
 
+The heap is int64[events, 3]: when, `order.event_key`, and a number that says what else the event needs to know.
 Whatever does not find room sets `Count.FULL`: the caller then plays again with larger arrays.
 """
 
@@ -9,14 +10,6 @@ from enum import IntEnum
 
 from simulation.compiled import inner_kernel
 from simulation.randomness import Integers
-
-
-class Due(IntEnum):
-    """Columns of the heap, int64[events, 3]."""
-
-    AT = 0
-    KEY = 1  # see `order.event_key`
-    NUMBER = 2  # what else the event needs to know
 
 
 class Count(IntEnum):
@@ -43,16 +36,21 @@ class Count(IntEnum):
     REVIEW_FIRST = 18
     REVIEW_LAST = 19
     MESSAGES = 20
+    HOLE = 21  # 1 where the heap's first event was taken and its place not yet filled
 
 
 @inner_kernel
-def push(due: Integers, count: Integers, when: int, key: int, number: int) -> None:
+def push(due: Integers, tally: Integers, when: int, key: int, number: int) -> None:
     """Have an event happen at `when`."""
-    slot = count[Count.EVENTS]
-    if slot == len(due):
-        count[Count.FULL] = 1
+    slot = tally[Count.EVENTS]
+    if tally[Count.HOLE]:  # left by the event that is happening: most events cause one other
+        tally[Count.HOLE] = 0
+        _sink(due, slot, when, key, number)
         return
-    count[Count.EVENTS] = slot + 1
+    if slot == len(due):
+        tally[Count.FULL] = 1
+        return
+    tally[Count.EVENTS] = slot + 1
     while slot > 0:
         parent = (slot - 1) >> 1
         if due[parent, 0] < when or (due[parent, 0] == when and due[parent, 1] <= key):
@@ -63,12 +61,25 @@ def push(due: Integers, count: Integers, when: int, key: int, number: int) -> No
 
 
 @inner_kernel
-def pop(due: Integers, count: Integers) -> tuple[int, int, int]:
-    """Take the next event: time, key and number."""
-    first_at, first_key, first_number = due[0, 0], due[0, 1], due[0, 2]
-    size = count[Count.EVENTS] - 1
-    count[Count.EVENTS] = size
-    when, key, number = due[size, 0], due[size, 1], due[size, 2]
+def pop(due: Integers, tally: Integers) -> tuple[int, int, int]:
+    """Take the next event: time, key and number. Before the next look at the heap, `settle` it."""
+    tally[Count.HOLE] = 1
+    return due[0, 0], due[0, 1], due[0, 2]
+
+
+@inner_kernel
+def settle(due: Integers, tally: Integers) -> None:
+    """Close the hole that an event left which caused no other."""
+    if tally[Count.HOLE]:
+        tally[Count.HOLE] = 0
+        last = tally[Count.EVENTS] - 1
+        tally[Count.EVENTS] = last
+        _sink(due, last, due[last, 0], due[last, 1], due[last, 2])
+
+
+@inner_kernel
+def _sink(due: Integers, size: int, when: int, key: int, number: int) -> None:
+    """Put an event at the top of a heap of `size`, and let it sink to where it belongs."""
     slot = 0
     while True:
         child = 2 * slot + 1
@@ -84,18 +95,17 @@ def pop(due: Integers, count: Integers) -> tuple[int, int, int]:
         due[slot, 0], due[slot, 1], due[slot, 2] = due[child, 0], due[child, 1], due[child, 2]
         slot = child
     due[slot, 0], due[slot, 1], due[slot, 2] = when, key, number
-    return first_at, first_key, first_number
 
 
 @inner_kernel
-def tell(log: Integers, count: Integers, now: int, kind: int, site: int, entity: int, attempt: int, value: int) -> None:
+def tell(log: Integers, tally: Integers, now: int, kind: int, site: int, entity: int, attempt: int, value: int) -> None:
     """Write a row of the log (int64[rows, fields of events.Event]), where one is kept."""
-    row = count[Count.LOGGED]
+    row = tally[Count.LOGGED]
     if row < 0:
         return
     if row == len(log):
-        count[Count.FULL] = 1
+        tally[Count.FULL] = 1
         return
-    log[row, 0], log[row, 1], log[row, 2], log[row, 3] = now, count[Count.RANK], kind, site
+    log[row, 0], log[row, 1], log[row, 2], log[row, 3] = now, tally[Count.RANK], kind, site
     log[row, 4], log[row, 5], log[row, 6] = entity, attempt, value
-    count[Count.LOGGED] = row + 1
+    tally[Count.LOGGED] = row + 1
