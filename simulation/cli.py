@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from simulation.commands import explain, law, nights, rosters, simulate
+from simulation.commands import calibrate, compare, explain, law, nights, rosters, sensitivity, simulate, staff, sweep
 from simulation.errors import InputError, UnfinishedError
 
 INTERRUPTED = 130  # what shells report for a command that Ctrl-C ended: 128 + SIGINT
@@ -67,6 +67,8 @@ for _command in (
     *(simulate.simulate, explain.explain),
     *(nights.scenarios, nights.check, nights.new, rosters.roster),
     *(law.audit, law.national, law.math),
+    *(sensitivity.sensitivity, calibrate.calibrate),
+    *(compare.compare, sweep.sweep, staff.staff),
 ):
     caucus.add_command(_command)
 

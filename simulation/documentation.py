@@ -12,6 +12,7 @@ import click
 def pages() -> dict[str, str]:
     """File name to text of every generated page."""
     from simulation.audit import codes_markdown
+    from simulation.experiment.measures import markdown as measures
     from simulation.night.metrics import markdown as metrics
     from simulation.roster import columns_markdown
     from simulation.scenario.reference import markdown as scenarios
@@ -19,6 +20,7 @@ def pages() -> dict[str, str]:
     return {
         "scenarios.md": scenarios(),
         "metrics.md": metrics(),
+        "measures.md": measures(),
         "rosters.md": _ROSTERS + columns_markdown(),
         "audit-codes.md": codes_markdown(),
         "commands.md": commands_markdown(),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulation.compiled import kernel
+from simulation.compiled import inner_kernel, kernel
 from simulation.night.order import Stream
 from simulation.randomness import Integers, between, bits, chance, quantile, words
 from simulation.rules.alignment import may_move, rounds
@@ -119,7 +119,8 @@ def realign(
     weights of second choices (`normalized`).
     """
     groups = len(first)
-    final[:] = first
+    for group in range(groups):
+        final[group] = first[group]
     if delegates == 1:
         return
     goal = threshold(delegates, attendance)
@@ -218,7 +219,8 @@ def elect(seed: int, night: int, place: int, delegates: int, attendance: int, fi
     for group in range(len(final)):
         lots[group] = bits(seed, night, place, group, _LOT, 0)
     if delegates < 1 or attendance < 1:
-        seats[:] = 0
+        for group in range(len(seats)):
+            seats[group] = 0
         return -1
     return award(final, delegates, attendance, lots, seats)
 
@@ -240,7 +242,7 @@ def write_worksheet(
     the final alignment of a group wrongly. After a secret `ballot` all errors are of the last kind; a precinct of one
     delegate has no arithmetic to get wrong.
     """
-    worksheet[:] = record
+    copy(record, worksheet)
     if (delegates < 2 and not ballot) or not chance(error_share, bits(seed, night, place, 0, _ARITHMETIC, 0)):
         return False
     counted = worksheet[FINAL] if ballot else worksheet[DELEGATES]
@@ -304,11 +306,14 @@ def true_records(
         place = places[site]
         first, final, seats = found[site, FIRST], found[site, FINAL], found[site, DELEGATES]
         weights = choices.statewide
-        if preference[site].any():
-            weights = normalized(preference[site])
+        for weight in preference[site]:
+            if weight > 0:
+                weights = normalized(preference[site])
+                break
         first_alignment(seed, night, place, people[site], weights, choices.local_spread, first)
         if choices.ballot:
-            final[:] = first
+            for group in range(len(first)):
+                final[group] = first[group]
             continue
         realign(
             seed,
@@ -368,7 +373,7 @@ def key(
     After a secret `ballot` the votes (the final row) are all there is to type. `other` is the worksheet of another
     precinct, for the case that its numbers are taken.
     """
-    keyed[:] = worksheet
+    copy(worksheet, keyed)
     groups = worksheet.shape[1]
     total = weights.sum()
     errors = 0
@@ -393,7 +398,7 @@ def key(
             for group in range(groups):
                 keyed[FIRST, group], keyed[FINAL, group] = keyed[FINAL, group], keyed[FIRST, group]
         elif kind == WRONG_PRECINCT:
-            keyed[:] = other
+            copy(other, keyed)
         else:
             keyed[row, column] = 0
         errors += differs(before, keyed)  # a zero left out, or two equal numbers exchanged, is no error
@@ -412,6 +417,14 @@ def _slipped(value: int, random_bits: int) -> int:
     slip = 1 + (random_bits >> 8) % 9
     current = value // digit % 10
     return value + ((current + slip) % 10 - current) * digit
+
+
+@inner_kernel
+def copy(source: Integers, target: Integers) -> None:
+    """Make one record the same as another. In loops: numba takes seconds to compile an assignment to a slice."""
+    for row in range(source.shape[0]):
+        for column in range(source.shape[1]):
+            target[row, column] = source[row, column]
 
 
 @kernel

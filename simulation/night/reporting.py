@@ -13,7 +13,7 @@ import numpy as np
 from simulation.compiled import kernel
 from simulation.night.luck import Luck, duration, happens
 from simulation.night.order import Call, Channel, Stream
-from simulation.night.records import DELEGATES, FINAL, FIRST, differs
+from simulation.night.records import DELEGATES, FINAL, FIRST, copy, differs
 from simulation.randomness import Integers, bits, place_id, quantile
 from simulation.rules.alignment import FREE_2016, VIABLE_GROUP_SHRANK
 from simulation.rules.audit import MISSING_ALIGNMENT, check
@@ -296,7 +296,7 @@ def correct(
 ) -> bool:
     """Review a record: put right what was typed wrongly, or make the chair's error worse. Whether it changed."""
     before = record.copy()
-    record[:] = worksheet
+    copy(worksheet, record)
     if chair_erred and happens(seed, night, worse, place, 0, _WRONG_CORRECTION, 0):
         counts = record[FINAL if ballot else DELEGATES]
         largest = 0

@@ -95,13 +95,22 @@ def load(
 
 
 def parse_overrides(settings: tuple[str, ...]) -> dict[str, object]:
-    """`KEY=VALUE` texts of the command line; a VALUE is read as TOML, and as a plain text where it is none."""
+    """`KEY=VALUE` texts of the command line; a VALUE is read as TOML, and as a plain text where it is none.
+
+    @FILE reads a list of tables from a CSV or Excel file: a column for each key, a row for each table.
+    """
     overrides: dict[str, object] = {}
     problems = []
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key.strip():
             problems.append(f"--set {setting}: expected KEY=VALUE, such as hotline.operators=80")
+            continue
+        if text.strip().startswith("@"):
+            try:
+                overrides[key.strip()] = _rows_of(Path(text.strip()[1:]))
+            except InputError as error:
+                problems += [f"--set {key.strip()}: {problem}" for problem in error.problems]
             continue
         try:
             overrides[key.strip()] = tomllib.loads(f"value = {text}")["value"]
@@ -110,6 +119,41 @@ def parse_overrides(settings: tuple[str, ...]) -> dict[str, object]:
     if problems:
         raise InputError(problems)
     return overrides
+
+
+class _Rows(list[dict[str, object]]):
+    """Tables that were the rows of a file, which knows where each stands: by index, and by index and key."""
+
+    origins: dict[str, str]
+
+
+def _rows_of(path: Path) -> _Rows:
+    """The rows of a table file; whole numbers as numbers, empty cells left out, everything else as text."""
+    from simulation.roster import sheets
+
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty: expected a header of keys, such as from,to,count, and rows below it")
+    sheet = sheets.load(path)
+    problems = [f"{path} row {number}: {why}" for number, why in sheet.malformed]
+    twice = sorted({name for name in sheet.header if name and sheet.header.count(name) > 1})
+    problems += [f"{path}: the column {name} is there twice" for name in twice]
+    if problems:
+        raise InputError(problems)
+    found = _Rows()
+    found.origins = {}
+    for index, (number, cells) in enumerate(zip(sheet.numbers, sheet.rows, strict=True)):
+        row = {name: _cell(cell) for name, cell in zip(sheet.header, cells, strict=True) if name and cell}
+        found.append(row)
+        found.origins[f"{index}"] = f"{path} row {number}"
+        found.origins |= {f"{index}.{name}": f"{path} row {number}, column {name}" for name in row}
+    return found
+
+
+def _cell(text: str) -> object:
+    from simulation.roster.columns import whole_number
+
+    number = whole_number(text)
+    return text if number is None else number
 
 
 def _find(name_or_file: str | Path) -> Path:
@@ -209,6 +253,9 @@ def _override(document: Document, origins: dict[str, str], key: str, value: obje
         table = below
     if parts[:-1] == ["roster"]:
         table.clear()  # from one place: naming another unsets the first
+    if isinstance(value, _Rows):
+        origins |= {f"{key}.{place}": origin for place, origin in value.origins.items()}
+        value = list(value)
     entries = table.get(parts[-1])
     if key in SET_FOR_EVERY and isinstance(entries, list) and not isinstance(value, list):
         table[parts[-1]] = [

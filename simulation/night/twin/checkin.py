@@ -157,7 +157,8 @@ def play_doors(
 def _in_order_of_arrival(drawn: Integers, total: int, order: Integers, counts: Integers) -> None:
     """Fill order[total] with people by (arrival, number): into buckets by luck, which rises with it, then mended."""
     arrives, position = drawn[0], drawn[5]
-    counts[: total + 1] = 0
+    for bucket in range(total):
+        counts[bucket] = 0
     for person in range(total):
         counts[position[person] * total >> 32] += 1
     begin = 0

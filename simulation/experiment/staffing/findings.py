@@ -1,0 +1,115 @@
+"""A staffing plan in a few sentences, for a terminal and for the top of its page.
+
+Reads nothing but what the search came to.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from simulation.experiment.staffing.confidence import CONFIDENCE
+from simulation.experiment.staffing.result import Judged, StaffPlan
+from simulation.experiment.staffing.search import Unmet
+from simulation.report.words import clock, percent, plain, plural
+
+WIDTH = 100
+
+
+def result_text(found: StaffPlan, folder: Path | None) -> str:
+    """What a search came to, to read: a heading, the findings, where the report is, and the command that plays it."""
+    nights = plural(found.search_nights, "night")
+    lines = [f"{found.scenario.spec.title} ({found.scenario.name}): staffing, searched on {nights}, seed {found.seed}"]
+    lines += [textwrap.fill(finding, WIDTH, initial_indent="- ", subsequent_indent="  ") for finding in findings(found)]
+    if folder is not None:
+        lines.append(f"The report: {folder / 'report.html'}")
+        if not found.unmet:
+            lines.append(f"The plan on nights that the search did not see:\n{found.command(folder)}")
+    return "\n".join(lines)
+
+
+def findings(found: StaffPlan) -> list[str]:
+    """What the plan is and what it costs, each target and its proof, and what can be taken away."""
+    if found.unmet:
+        return [unmet_sentence(unmet) for unmet in found.unmet]
+    sentences = [*stations_sentence(found), *operators_sentence(found), dollars_sentence(found)]
+    return [*sentences, *map(judged_sentence, found.judged), *removals_sentence(found)]
+
+
+def unmet_sentence(unmet: Unmet) -> str:
+    """Which target no plan meets, and how close it comes."""
+    usual = unmet.target.goal.measure.shown(unmet.usual)
+    return (
+        f"No plan meets {unmet.target.text}: even with plenty of {unmet.target.part.value} it holds in "
+        f"{unmet.held:,} of {unmet.nights:,} nights, and on the usual night {unmet.target.goal.measure.name} is "
+        f"{usual}."
+    )
+
+
+def stations_sentence(found: StaffPlan) -> list[str]:
+    """How many stations."""
+    new, old = found.station_counts
+    if found.plan.stations is None:
+        return []
+    return [f"{plural(new, 'check-in station')} at {plural(len(found.scenario.roster), 'site')}, {_instead(new, old)}."]
+
+
+def operators_sentence(found: StaffPlan) -> list[str]:
+    """How many operators, and when most of them."""
+    rota = found.plan.rota
+    if rota is None:
+        return []
+    new, old = (round(hours) for hours in found.operator_hours)
+    if not any(rota):
+        return [f"No operators at all, {_instead(new, old)}."]
+    most = max(range(len(rota)), key=lambda k: rota[k])
+    slot = found.slots[most]
+    last = max(k for k, count in enumerate(rota) if count)
+    sentence = (
+        f"{plural(new, 'operator hour')}, {_instead(new, old)}: {plural(rota[most], 'operator')} at most, from "
+        f"{plain(clock(slot.start))} to {plain(clock(slot.end))}, and nobody on duty after "
+        f"{plain(clock(found.slots[last].end))}."
+    )
+    lines = [] if found.plan.lines is None else [f"{plural(found.plan.lines, 'line')} are enough."]
+    return [sentence, *lines]
+
+
+def dollars_sentence(found: StaffPlan) -> str:
+    """What stations and operators cost."""
+    new, old = found.dollars["total"]
+    rates = f"${found.planner.station_dollars():,} a station and ${found.planner.hour_dollars():,} an operator hour"
+    if new == old:
+        return f"The plan costs ${new:,}, as much as the scenario's own, at {rates}."
+    return f"The plan costs ${new:,} where the scenario's own costs ${old:,}, at {rates}."
+
+
+def judged_sentence(judged: Judged) -> str:
+    """Whether a target is proved."""
+    shown = f"{plain(percent(judged.at_least))} of all nights ({plain(percent(CONFIDENCE))} confidence)"
+    return (
+        f"{judged.target.text}: holds in {judged.held:,} of {judged.nights:,} fresh nights, "
+        f"{'so in at least' if judged.is_met else 'which shows only'} {shown}; "
+        f"with the scenario's own plan in {judged.held_before:,} of {judged.nights_before:,}."
+    )
+
+
+def removals_sentence(found: StaffPlan) -> list[str]:
+    """What became of the targets when something was taken away."""
+    removals = found.found.removals
+    if not removals:
+        return []
+    parts = [
+        plural(sum(one.what == what for one in removals), f"sampled {what}")
+        for what in ("station", "operator")
+        if any(one.what == what for one in removals)
+    ]
+    spare = [one for one in removals if not one.breaks]
+    if not spare:
+        return [f"Nothing can go: without any one of {' and '.join(parts)} a target is missed on the nights searched."]
+    return [f"Of {' and '.join(parts)}, {len(spare)} can go on the nights searched without missing a target."]
+
+
+def _instead(new: int, old: int) -> str:
+    if new == old:
+        return "as many as in the scenario"
+    return f"instead of {old:,}"
