@@ -130,19 +130,26 @@ def _next(found: Sensitivity) -> Chapter:
         )
     else:
         sentence = "No single assumption stands out as worth finding out"
-    head = ["Find out", "what it is", "range", "source", *(of.measure.name for of in found.of_measures)]
-    rows = [
-        [a.key, a.meaning, _whole(a.range), a.source, *(_cell(of, a.key) for of in found.of_measures)] for a in ranked
-    ]
-    rows.append(["luck of the night", "people, calls, mistakes", "", "", *(_luck(of) for of in found.of_measures)])
+    head = ["Find out", "range", *(of.measure.name for of in found.of_measures)]
+    rows = [[a.key, _whole(a.range), *(_cell(of, a.key) for of in found.of_measures)] for a in ranked]
+    rows.append(["luck of the night", "", *(_luck(of) for of in found.of_measures)])
     table = Table(
-        "next-table", "Share of the uncertainty that knowing it would remove", head, rows, text_columns=(0, 1, 2, 3)
+        "next-table", "Share of the uncertainty that knowing it would remove", head, rows, text_columns=(0, 1)
     )
+    about = [[a.key, a.meaning, a.source] for a in ranked]
+    head = ["Assumption", "what it is", "source"]
+    more = [
+        Table("about-table", "What they are, and where their ranges come from", head, about, text_columns=(0, 1, 2))
+    ]
     note = (
         "The share of luck holds what it does together with assumptions: what would be left if every one of them were "
         "known."
     )
-    return Chapter("next", "Find out", [Panel("next-panel", sentence, [found.advice()], table=table, note=note)])
+    return Chapter(
+        "next",
+        "Find out",
+        [Panel("next-panel", sentence, [found.advice()], table=table, more=more if ranked else (), note=note)],
+    )
 
 
 def _cell(of: OfMeasure, name: str) -> str:
@@ -324,7 +331,7 @@ def _screening(name: str, of: OfMeasure) -> Panel:
     rows = [
         [
             f"{k + 1}{JOINED}{key}",
-            *(_whole(_unsigned(size(s))) for s in (of.effects[key].mu_star, of.effects[key].sigma)),
+            *(_unsigned(size(s)) for s in (of.effects[key].mu_star, of.effects[key].sigma)),
         ]
         for k, key in enumerate(ordered)
     ]
@@ -349,7 +356,7 @@ def _screening(name: str, of: OfMeasure) -> Panel:
             at = (of.effects[key].mu_star, of.effects[key].sigma)
             axes.plot(*at, marker="o", markersize=8, color=color("forecast"), linestyle="none", clip_on=False)
             place = (at[0] / most * across, at[1] / most * up)
-            if all(abs(place[0] - x) > APART or abs(place[1] - y) > APART for x, y in taken):
+            if all(abs(place[0] - x) > 2 * APART or abs(place[1] - y) > APART for x, y in taken):
                 taken.append(place)
                 sheet.label(axes, *at, str(k + 1), "forecast", above=True, offset=6)
 
