@@ -46,7 +46,7 @@ def page(found: StaffPlan, folder: Path) -> str:
         "experiment.html",
         kind="Staffing plan",
         title=found.scenario.spec.title,
-        story="No plan meets these targets." if found.unmet else "The cheapest plan found that meets its targets.",
+        story=_story(found),
         key_numbers=[] if found.unmet else _key_numbers(found),
         findings=[typeset(sentence) for sentence in findings(found)],
         basis=typeset(_basis(found)),
@@ -54,6 +54,14 @@ def page(found: StaffPlan, folder: Path) -> str:
         command=found.repeats,
         facts=_facts(found),
     )
+
+
+def _story(found: StaffPlan) -> str:
+    if found.unmet:
+        return "No plan meets these targets."
+    if not found.targets:
+        return "Stations shared out so that people wait as little as possible."
+    return "The cheapest plan found that meets its targets." if found.is_met else "A plan that misses its targets."
 
 
 def _basis(found: StaffPlan) -> str:

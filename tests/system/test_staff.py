@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from playwright.sync_api import Page, sync_playwright
 
 from simulation.cli import caucus
 from simulation.experiment.measures import parse_goal
@@ -84,6 +85,21 @@ def test_the_folder_holds_the_plan_and_its_report(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()}
     assert names == {"report.html", "summary.json", "stations.csv", "operators.csv", "experiment.toml"}
     assert not folder.with_name("plan.partial").exists()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_meets_wcag_and_fits_its_screen(
+    folder: Path, chromium_path: str, violations: Callable[[Page], list[str]], width: int
+) -> None:
+    """Nothing that axe-core finds against WCAG 2.2 AA; nothing scrolls sideways but tables."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.goto((folder / "report.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("svg[role=img]").count() == 8
+        assert violations(page) == []
+        browser.close()
 
 
 def test_the_plans_files_say_what_the_summary_says(folder: Path, summary: dict[str, Any], roster: Path) -> None:
@@ -179,6 +195,15 @@ def test_the_fewest_lines_are_found(run: Run) -> None:
     assert result.exit_code in (0, 3), result.output
     summary = json.loads(result.output)
     assert summary["lines"] >= summary["operators"]["most"] >= 1
+
+
+def test_a_budget_that_the_cheapest_plan_exceeds_is_missed(run: Run) -> None:
+    """The plan is told all the same, with exit code 3."""
+    result = run("--target", CHECK_IN, "--target", "cost <= $50", *SMALL, "--json", "-n", "60")
+    assert result.exit_code == 3, result.output
+    summary = json.loads(result.output)
+    assert [target["met"] for target in summary["targets"]] == [True, False]
+    assert summary["stations"]["planned"] > 6
 
 
 @pytest.mark.parametrize(

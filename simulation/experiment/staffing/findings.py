@@ -11,6 +11,7 @@ from pathlib import Path
 from simulation.experiment.staffing.confidence import CONFIDENCE
 from simulation.experiment.staffing.result import Judged, StaffPlan
 from simulation.experiment.staffing.search import Unmet
+from simulation.experiment.staffing.targets import Part
 from simulation.report.words import clock, percent, plain, plural
 
 WIDTH = 100
@@ -39,8 +40,9 @@ def findings(found: StaffPlan) -> list[str]:
 def unmet_sentence(unmet: Unmet) -> str:
     """Which target no plan meets, and how close it comes."""
     usual = unmet.target.goal.measure.shown(unmet.usual)
+    plenty = "stations" if unmet.target.part is Part.CHECK_IN else "operators"
     return (
-        f"No plan meets {unmet.target.text}: even with plenty of {unmet.target.part.value} it holds in "
+        f"No plan meets {unmet.target.text}: even with plenty of {plenty} it holds in "
         f"{unmet.held:,} of {unmet.nights:,} nights, and on the usual night {unmet.target.goal.measure.name} is "
         f"{usual}."
     )

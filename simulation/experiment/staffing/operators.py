@@ -129,7 +129,7 @@ def _leveled(load: Sequence[float], part: float) -> list[float]:
 
 
 def _scaled(shape: Shape, hours: Sequence[float], most: int, oracle: Oracle, below: float) -> Rota | None:
-    """About the smallest size of a shape that is enough, by doubling and halving; None where it costs `below` or more."""
+    """About the smallest size of a shape that is enough, by doubling and halving; None where that costs `below`."""
 
     def too_much(rota: Rota) -> bool:
         return cost(rota, hours) >= below

@@ -312,7 +312,7 @@ def _proved(search: Search, prove: int) -> StaffPlan:
     for number in range(ROUNDS):
         found = search.run(prove)
         plan = _played(search, found, number)
-        short = [k for k, judged in enumerate(plan.judged) if not judged.is_met]
+        short = [k for k, judged in enumerate(plan.judged) if not judged.is_met and search.decides(judged.target)]
         if found.unmet or not short or number == ROUNDS - 1:
             break
         if all(search.misses[k] == 0 for k in short):

@@ -95,6 +95,10 @@ class Search:
         """Whether operators are looked for; else they are the scenario's."""
         return any(target.part in (Part.HOTLINE, Part.HELD) for target in self.targets)
 
+    def decides(self, target: Target) -> bool:
+        """Whether a search that asks for more serves the target better."""
+        return target.part is not Part.COST and (self.total is None or target.part is not Part.CHECK_IN)
+
     def run(self, prove: int) -> Found:
         """The cheapest plan found, with `prove` stations and `prove` operators taken away to see what breaks."""
         found = Found(Plan())
@@ -250,21 +254,33 @@ class _Replays:
 
     def __init__(self, search: Search, goals: tuple[Any, ...], misses: Sequence[int]) -> None:
         self.search, self.goals, self.misses = search, goals, misses
+        self.order = list(range(search.nights))  # the hardest first, as far as is known
 
     def of(self, plan: Integers) -> list[check_in.Table]:
         """What was seen, night by night."""
-        search = self.search
-        task = check_in.Replay(search.planner.scenario, search.seed, search.fixed, self.goals, tuple(plan.tolist()))
-        made = search.work.map(task, range(search.nights), "playing the lines of the plan")
-        return [check_in.Table.from_bytes(one) for one in made]
+        seen = self._played(plan, range(self.search.nights))
+        slack = [min(int(limit) - int(over.sum()) for limit, over in zip(t.limit, t.over, strict=True)) for t in seen]
+        self.order = sorted(range(len(seen)), key=lambda night: (slack[night], night))
+        return seen
 
     def broken(self, plan: Integers) -> tuple[str, ...]:
-        """The targets that miss in too many nights."""
-        seen = self.of(plan)
-        missed = [sum(int(one.over[k].sum()) > int(one.limit[k]) for one in seen) for k in range(len(self.goals))]
-        return tuple(
-            goal.text for goal, count, most in zip(self.goals, missed, self.misses, strict=True) if count > most
-        )
+        """The targets that miss in too many nights, as far as had to be played to know one."""
+        missed = [0] * len(self.goals)
+        for at in range(0, len(self.order), _BATCH):
+            for seen in self._played(plan, self.order[at : at + _BATCH]):
+                for k in range(len(self.goals)):
+                    missed[k] += int(seen.over[k].sum()) > int(seen.limit[k])
+            pairs = zip(self.goals, missed, self.misses, strict=True)
+            broken = tuple(goal.text for goal, count, most in pairs if count > most)
+            if broken:
+                return broken
+        return ()
+
+    def _played(self, plan: Integers, nights: Sequence[int]) -> list[check_in.Table]:
+        search = self.search
+        task = check_in.Replay(search.planner.scenario, search.seed, search.fixed, self.goals, tuple(plan.tolist()))
+        made = search.work.map(task, nights, "playing the lines of the plan")
+        return [check_in.Table.from_bytes(one) for one in made]
 
 
 def unmet_in(
