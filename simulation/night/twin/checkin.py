@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulation.compiled import inner_kernel, kernel
+from simulation.compiled import inlined_kernel, inner_kernel, kernel
 from simulation.night.luck import duration
 from simulation.night.order import Kind, Rank, Stream, entity_of, event_key, rank_of
 from simulation.night.people import LISTED, MISSING, AtTheDoor, Needs, at_the_door, forms_there
@@ -251,12 +251,12 @@ def _play_building(
             return
 
 
-@inner_kernel
+@inlined_kernel
 def _first_stage(drawn: Integers, person: int) -> int:
     return _LOOKED_UP if drawn[1, person] == MISSING else _CHECKS_IN
 
 
-@inner_kernel
+@inlined_kernel
 def _join(
     drawn: Integers,
     crowd: Integers,
@@ -286,7 +286,7 @@ def _join(
         _is_served(drawn, crowd, lines, due, log, tally, now, person)
 
 
-@inner_kernel
+@inlined_kernel
 def _append(crowd: Integers, lines: Integers, number: int, first: int, person: int) -> None:
     """Stand at the end of a linked list, whose column is `first`; the next column is its last person."""
     crowd[person, Person.BEHIND] = _NOBODY
@@ -297,7 +297,7 @@ def _append(crowd: Integers, lines: Integers, number: int, first: int, person: i
     lines[number, first + 1] = person
 
 
-@inner_kernel
+@inlined_kernel
 def _is_served(
     drawn: Integers,
     crowd: Integers,
@@ -322,7 +322,7 @@ def _is_served(
     push(due, tally, now + takes, event_key(_SERVICE_ENDS, own << _PERSON_BITS | in_own, stage), 0)
 
 
-@inner_kernel
+@inlined_kernel
 def _serve_next(
     crowd: Integers,
     lines: Integers,
@@ -353,7 +353,7 @@ def _serve_next(
     return awake
 
 
-@inner_kernel
+@inlined_kernel
 def _take(lines: Integers, due: Integers, log: Integers, tally: Integers, now: int, number: int, form: bool) -> None:
     """Occupy a station, and take a form from the stack; the last one sends somebody for more."""
     lines[number, Line.FREE] -= 1

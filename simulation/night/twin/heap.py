@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from simulation.compiled import inner_kernel
+from simulation.compiled import inlined_kernel, inner_kernel
 from simulation.randomness import Integers
 
 
@@ -60,14 +60,14 @@ def push(due: Integers, tally: Integers, when: int, key: int, number: int) -> No
     due[slot, 0], due[slot, 1], due[slot, 2] = when, key, number
 
 
-@inner_kernel
+@inlined_kernel
 def pop(due: Integers, tally: Integers) -> tuple[int, int, int]:
     """Take the next event: time, key and number. Before the next look at the heap, `settle` it."""
     tally[Count.HOLE] = 1
     return due[0, 0], due[0, 1], due[0, 2]
 
 
-@inner_kernel
+@inlined_kernel
 def settle(due: Integers, tally: Integers) -> None:
     """Close the hole that an event left which caused no other."""
     if tally[Count.HOLE]:
