@@ -21,7 +21,7 @@ Values = st.SearchStrategy[Any]
 _BASES = ("iowa-2020", "baseline", "text-fallback", "gop-straw-poll-2012")
 _HEADER = "county,precinct,kind,delegates,attendance,building,capacity,stations,district"
 _EVENING = [f"{hour}:{minute:02d}" for hour in range(18, 24) for minute in (0, 1, 20, 30, 59)]
-_LATER = ["23:59", "+1d 00:30", "+1d 02:00", "+1d 08:00"]
+_LATER = ["+1d 00:30", "+1d 02:00", "+1d 08:00"]
 _ALL_EVENING = [{"from": "18:00", "to": "+1d 02:00", "count": 1}]
 _POSITIONS = st.one_of(st.sampled_from([0, 1 << 31, (1 << 32) - 1]), st.integers(0, (1 << 32) - 1))
 
@@ -60,7 +60,9 @@ class SmallState:
 def shares(*often: float) -> Values:
     """A share, known or a range; `often` are likely ones."""
     known = st.sampled_from([*often, 0, 0.5, 1])
-    return st.one_of(known, known, st.integers(0, 100).map(lambda percent: percent / 100), _ranges(0, 10, lambda n: n / 10))
+    return st.one_of(
+        known, known, st.integers(0, 100).map(lambda percent: percent / 100), _ranges(0, 10, lambda n: n / 10)
+    )
 
 
 def durations(minutes: int) -> Values:
@@ -84,10 +86,17 @@ def durations(minutes: int) -> Values:
 
 
 def pauses() -> Values:
-    """A distribution of times until a caller dials again: long enough that a night has thousands of calls, not millions."""
+    """A distribution of times until a caller dials again: so long that a night has thousands of calls, not millions."""
     return st.sampled_from(
-        ["1 min", "5 min", "20 min", {"low": "2 min", "high": "9 min"}, {"exponential": {"mean": "8 min"}}]
-        + [{"uniform": {"low": "0 s", "high": "15 min"}}, {"empirical": ["0 s", "4 min", "4 min", "1 h"]}]
+        [
+            "1 min",
+            "5 min",
+            "20 min",
+            {"low": "2 min", "high": "9 min"},
+            {"exponential": {"mean": "8 min"}},
+            {"uniform": {"low": "0 s", "high": "15 min"}},
+            {"empirical": ["0 s", "4 min", "4 min", "1 h"]},
+        ]
     )
 
 
@@ -106,7 +115,7 @@ def _seconds(seconds: int) -> str:
 
 
 @st.composite
-def _spans(draw: st.DrawFn, most: int, **more: Values) -> list[dict[str, object]]:
+def _spans(draw: st.DrawFn, /, most: int, **more: Values) -> list[dict[str, object]]:
     """Parts of the evening, which may overlap and end while somebody waits, each with `more`."""
     times = [*_EVENING, *_LATER]
     found: list[dict[str, object]] = []
@@ -281,7 +290,7 @@ def _headquarters() -> dict[str, Values]:
 def small_states(draw: st.DrawFn) -> SmallState:
     """Any night of any small state."""
     always: dict[str, Values] = {
-        "clock.resolution": st.sampled_from(["1 ms", "1 s", "1 min"]),
+        "clock.resolution": st.sampled_from(["1 ms", "1 s", "1 min", "10 min"]),
         "clock.until": st.sampled_from(["+1d 02:00", "+1d 02:00", "+3d 22:00", "21:30", "19:01"]),
         "turnout.people": st.just("none"),
         "turnout.spread": st.just(1),
