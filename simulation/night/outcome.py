@@ -88,6 +88,10 @@ class Played:
     on_duty: Sequence[tuple[int, int]]  # (from ms, operators), in order
     log: Integers | None  # (events, fields of events.Event)
 
+    def each_call(self) -> list[Called]:
+        """Every call, by the names of its fields."""
+        return [Called(*row) for row in self.calls.tolist()]
+
 
 class Night:
     """One simulated night. `precincts`, `calls` and `events` are polars frames; `row` is the night in one row."""

@@ -160,8 +160,7 @@ def _reporting_causes(night: Night, site: int, row: Row) -> Iterator[str]:
 
 def calls_of(night: Night, site: int) -> dict[Call, list[Called]]:
     """A site's calls by what they are about, each in the order of dialing."""
-    calls = night.played.calls
-    own = [Called(*row) for row in calls[calls[:, Called._fields.index("site")] == site].tolist()]
+    own = [call for call in night.played.each_call() if call.site == site]
     return {about: [call for call in own if call.about == about] for about in Call}
 
 

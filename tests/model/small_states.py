@@ -236,7 +236,6 @@ def _app() -> dict[str, Values]:
         "app.help_after": durations(120),
         "app.help_solves": shares(0.5),
         "app.lost": shares(0.2),
-        "app.outages": _spans(2),
     }
 
 
@@ -301,6 +300,7 @@ def small_states(draw: st.DrawFn) -> SmallState:
         "hotline.patience.chairs": durations(20),
         "hotline.patience.others": durations(5),
         "inbox.chairs": shares(0.5),
+        "app.outages": _spans(2),
     }
     chosen = {key: draw(values) for key, values in always.items()}
     for key, values in {**_door(), **_rooms(), **_app(), **_telephone(), **_headquarters()}.items():

@@ -15,7 +15,6 @@ import pytest
 
 from simulation.night import Luck, Night, play_night
 from simulation.night.model.clock import Clock
-from simulation.night.outcome import Called
 from simulation.night.setting import Setting
 from simulation.roster import synthesize
 from simulation.scenario import Scenario, load
@@ -179,10 +178,7 @@ def test_a_call_keeps_its_luck_whoever_answers_it(state: State) -> None:
     """Length, patience and silence of the same call, on a hotline with three times the operators."""
     crowded, staffed = (play_night(state({"hotline.operators": count}), SEED, 0) for count in (3, 80))
     ours, theirs = (
-        {
-            (call.entity, call.about, call.attempt): call
-            for call in (Called(*row) for row in night.played.calls.tolist())
-        }
+        {(call.entity, call.about, call.attempt): call for call in night.played.each_call()}
         for night in (crowded, staffed)
     )
     common = ours.keys() & theirs.keys()

@@ -45,7 +45,7 @@ def test_every_published_point_of_2016_lies_in_the_forecast_band() -> None:
     assert list(points) == ["21:00", "21:45", "22:30", "23:20", "+1d 00:55", "+1d 02:30"]
     assert [at for at, point in points.items() if not point["inside"]] == []
     width = points["21:00"]["p95"] - points["21:00"]["p05"]
-    assert width < 0.25, "a band that holds everything says nothing"
+    assert width < 0.3, "a band that holds everything says nothing"
 
 
 def test_headquarters_holds_a_quarter_to_a_third_by_late_evening_of_2020(

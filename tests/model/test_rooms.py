@@ -103,7 +103,7 @@ def test_nobody_reports_before_the_worksheet_is_signed(night: Night) -> None:
     assert (frame["reported_at_ms"] >= frame["ready_at_ms"]).all()
     ready = dict(night.precincts.select("id", "ready_at_ms").rows())
     ids = night.setting.roster.ids
-    reports = [call for call in night.played.calls if call.about == Call.REPORT]
+    reports = [call for call in night.played.each_call() if call.about == Call.REPORT]
     assert all(call.dialed >= ready[ids[call.site]] for call in reports)
     assert all(at >= ready[place] for place, at in times(night, Kind.SENT).items())
 
@@ -126,7 +126,7 @@ def test_a_result_has_a_channel_exactly_where_it_is_held(night: Night) -> None:
 
 
 def test_every_call_ends_after_it_was_answered_and_is_answered_after_it_was_dialed(night: Night) -> None:
-    for call in night.played.calls:
+    for call in night.played.each_call():
         assert call.answered == -1 or call.answered >= call.dialed
         assert call.ended >= max(call.dialed, call.answered)
 
@@ -285,7 +285,7 @@ def test_blocked_strangers_do_not_call_again(play: Play) -> None:
     levers = {"hotline.nuisance": calls, "hotline.redial.nuisance": 1, "hotline.block_after": 2, "hotline.silent": 0}
     played = play("baseline", levers)
     answered: dict[int, int] = {}
-    for call in played.played.calls:
+    for call in played.played.each_call():
         if call.about == Call.NUISANCE and call.answered >= 0:
             answered[call.entity] = answered.get(call.entity, 0) + 1
     assert len(answered) > 50

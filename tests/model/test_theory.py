@@ -22,7 +22,7 @@ from simulation.scenario.values import HOUR, MINUTE
 DAYS = 10
 SECONDS = DAYS * 86_400
 PEOPLE = 6_000  # one every 144 seconds
-NIGHTS = 30
+NIGHTS = 60
 BETWEEN = SECONDS / PEOPLE
 DOOR_WARM = 12 * HOUR  # what a queue that starts empty needs to forget it, several times over
 
@@ -136,7 +136,7 @@ def called(night: Night) -> list[tuple[int, int]]:
     """(outcome, ms on hold) of each call after the warm-up."""
     return [
         (call.outcome, (call.answered if call.answered >= 0 else call.ended) - call.dialed)
-        for call in night.played.calls
+        for call in night.played.each_call()
         if call.dialed > PHONE_WARM
     ]
 
@@ -157,7 +157,7 @@ def hotline(operators: int, handling_min: float, **overrides: object) -> dict[st
 def test_strangers_call_in_a_poisson_process(tmp_path: Path) -> None:
     played = nights(tmp_path, hotline(10, 1), people=20, count=3)
     for night in played:
-        gaps = np.diff([call.dialed for call in night.played.calls]) / HOUR * CALLS_PER_HOUR
+        gaps = np.diff([call.dialed for call in night.played.each_call()]) / HOUR * CALLS_PER_HOUR
         assert stats.kstest(gaps, "expon").pvalue > 0.001
         assert abs(np.corrcoef(gaps[:-1], gaps[1:])[0, 1]) < 4 / np.sqrt(len(gaps))
 

@@ -62,7 +62,7 @@ class Person(IntEnum):
 
 
 class Line(IntEnum):
-    """What is known of a line: columns of int64[lines, 11]. People in it are a linked list, from first to last."""
+    """What is known of a line: columns of int64[lines, 12]. People in it are a linked list, from first to last."""
 
     SITE = 0
     BEGINS = 1  # its first person, among the building's
@@ -75,6 +75,7 @@ class Line(IntEnum):
     WAITING_LAST = 8
     ASIDE = 9  # registrations that wait for forms
     ASIDE_LAST = 10
+    TO_ALL = 11  # from a person's number in the building to his place among all people
 
 
 @kernel
@@ -98,20 +99,26 @@ def play_doors(
     Fills by_person[3, people] with when each arrived, was in, and how long he stood in lines, and by_site[2, sites]
     with when forms ran out (-1: never) and when the last person was in. `due`, `log`, `tally`: see `heap`.
     """
-    most_lines, most_people = 0, 0
+    most_lines, most_people, most_stations = 0, 0, 0
     for building in range(len(buildings.begins) - 1):
-        together = 0
+        together, tables = 0, 0
         for number in range(buildings.begins[building], buildings.begins[building + 1]):
             together += people[buildings.sites[number]]
+        for number in range(buildings.begins[building], buildings.begins[building + 1]):
+            tables += min(stations[buildings.sites[number]], together)
+        most_stations = max(most_stations, tables)
         most_people = max(most_people, together)
         most_lines = max(most_lines, buildings.begins[building + 1] - buildings.begins[building])
     drawn = np.zeros((6, most_people), np.int64)
-    crowd, lines = np.zeros((most_people, 8), np.int64), np.zeros((most_lines, 11), np.int64)
+    crowd, lines = np.zeros((most_people, 8), np.int64), np.zeros((most_lines, 12), np.int64)
+    line_of = np.zeros(most_people, np.int64)
     order, woken = np.zeros(most_people, np.int64), np.zeros(most_people, np.int64)
-    counts = np.zeros(most_people + 1, np.int64)
+    counts, free_at = np.zeros(most_people + 1, np.int64), np.zeros(most_stations, np.int64)
     for building in range(len(buildings.begins) - 1):
         first, end = buildings.begins[building], buildings.begins[building + 1]
-        total = 0
+        total, together = 0, 0
+        for number in range(first, end):
+            together += people[buildings.sites[number]]
         for number in range(end - first):
             site = buildings.sites[first + number]
             place, count = places[site], people[site]
@@ -127,7 +134,7 @@ def play_doors(
             needed = at_the_door(seed, night, place, count, end - first - 1, tonight, needs)
             lines[number, Line.SITE] = site
             lines[number, Line.BEGINS] = total
-            lines[number, Line.FREE] = stations[site]
+            lines[number, Line.FREE] = min(stations[site], together)  # more are never used
             lines[number, Line.FORMS] = forms_there(seed, night, place, count, needed, tonight)
             lines[number, Line.REPRINT] = 0
             if lines[number, Line.FORMS] >= 0:
@@ -136,21 +143,30 @@ def play_doors(
             lines[number, Line.REGISTERED] = 0
             lines[number, Line.RAN_OUT_AT] = -1
             lines[number, Line.WAITING] = lines[number, Line.ASIDE] = _NOBODY
+            lines[number, Line.TO_ALL] = offsets[site] - total
             for person in range(total, upto):
-                crowd[person, Person.LINE] = number
-                crowd[person, Person.WAIT] = 0
+                line_of[person] = number
             total = upto
         _in_order_of_arrival(drawn, total, order, counts)
-        _play_building(drawn, crowd, lines, order, woken, total, due, log, tally)
+        if tally[Count.LOGGED] < 0 and _is_plain(drawn, lines, end - first, total):
+            _play_plain(drawn, line_of, lines, order, free_at, end - first, total, due, tally, by_person)
+        else:
+            for person in range(total):
+                crowd[person, Person.LINE] = line_of[person]
+                crowd[person, Person.WAIT] = 0
+            _play_building(drawn, crowd, lines, order, woken, total, due, log, tally)
+            for person in range(total):
+                at = lines[line_of[person], Line.TO_ALL] + person
+                by_person[0, at] = drawn[0, person]
+                by_person[1, at] = crowd[person, Person.IN_AT]
+                by_person[2, at] = crowd[person, Person.WAIT]
         for number in range(end - first):
-            site, begin = lines[number, Line.SITE], lines[number, Line.BEGINS]
+            site = lines[number, Line.SITE]
             by_site[0, site] = lines[number, Line.RAN_OUT_AT]
-            for person in range(people[site]):
-                at, here = offsets[site] + person, begin + person
-                by_person[0, at] = drawn[0, here]
-                by_person[1, at] = crowd[here, Person.IN_AT]
-                by_person[2, at] = crowd[here, Person.WAIT]
-                by_site[1, site] = max(by_site[1, site], crowd[here, Person.IN_AT])
+            last = 0
+            for at in range(offsets[site], offsets[site] + people[site]):
+                last = max(last, by_person[1, at])
+            by_site[1, site] = last
 
 
 @inner_kernel
@@ -180,6 +196,98 @@ def _in_order_of_arrival(drawn: Integers, total: int, order: Integers, counts: I
             order[before + 1] = order[before]
             before -= 1
         order[before + 1] = person
+
+
+@inner_kernel
+def _is_plain(drawn: Integers, lines: Integers, most: int, total: int) -> bool:
+    """Whether every line serves everybody in the order in which they join it, and no detour takes no time at all."""
+    for number in range(most):
+        if lines[number, Line.FORMS] >= 0 or lines[number, Line.FREE] < 1:
+            return False
+    for person in range(total):
+        if drawn[1, person] == MISSING and drawn[3, person] == 0:
+            return False
+        if drawn[4, person] and drawn[4, person] >> 16 == 0:
+            return False
+    return True
+
+
+@inner_kernel
+def _play_plain(
+    drawn: Integers,
+    line_of: Integers,
+    lines: Integers,
+    order: Integers,
+    free_at: Integers,
+    most: int,
+    total: int,
+    due: Integers,
+    tally: Integers,
+    by_person: Integers,
+) -> None:
+    """The same building as `_play_building`, turn by turn: whoever joins next takes the station that is free first.
+
+    So a turn is over as soon as it begins, and only those who will stand in line again are kept as events. That needs
+    lines that nobody leaves (nobody steps aside for a form), and, for the order of those who join in one instant,
+    that whoever joins again was served for some time.
+    """
+    tally[Count.EVENTS] = tally[Count.HOLE] = 0
+    begin = 0
+    for number in range(most):
+        lines[number, Line.WAITING] = begin  # its stations, a heap by when they are free
+        begin += lines[number, Line.FREE]
+    for station in range(begin):
+        free_at[station] = 0
+    arrived = 0
+    while True:
+        settle(due, tally)
+        if arrived < total and (tally[Count.EVENTS] == 0 or drawn[0, order[arrived]] < due[0, 0]):
+            person = order[arrived]
+            arrived += 1
+            now = drawn[0, person]
+            own = line_of[person]
+            by_person[0, lines[own, Line.TO_ALL] + person] = now
+            number, stage = own, _first_stage(drawn, person)
+            if drawn[4, person]:
+                wrong = (drawn[4, person] & 0xFFFF) - 1
+                number, stage = wrong + (wrong >= number), _IN_WRONG_LINE
+        elif tally[Count.EVENTS] > 0:
+            now, _, follows = pop(due, tally)
+            person, stage = follows >> 2, follows & 3
+            number = own = line_of[person]
+        else:
+            return
+        stations, count = lines[number, Line.WAITING], lines[number, Line.FREE]
+        served = max(now, free_at[stations])
+        at = lines[own, Line.TO_ALL] + person
+        by_person[2, at] += served - now
+        if stage == _CHECKS_IN:
+            ends = served + drawn[2, person]
+            by_person[1, at] = ends
+            lines[own, Line.REGISTERED] += drawn[1, person] != LISTED
+        else:
+            follows = _CHECKS_IN
+            if stage == _LOOKED_UP:
+                ends = served + drawn[3, person]
+            else:
+                ends, follows = served + (drawn[4, person] >> 16), _first_stage(drawn, person)
+            in_own = person - lines[own, Line.BEGINS]
+            key = event_key(_SERVICE_ENDS, own << _PERSON_BITS | in_own, stage)
+            push(due, tally, ends, key, person << 2 | follows)
+            if tally[Count.FULL]:
+                return
+        slot = 0
+        while True:
+            child = 2 * slot + 1
+            if child >= count:
+                break
+            if child + 1 < count and free_at[stations + child + 1] < free_at[stations + child]:
+                child += 1
+            if ends <= free_at[stations + child]:
+                break
+            free_at[stations + slot] = free_at[stations + child]
+            slot = child
+        free_at[stations + slot] = ends
 
 
 @inner_kernel
