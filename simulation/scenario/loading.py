@@ -67,7 +67,7 @@ class Scenario:
 def library() -> dict[str, Path]:
     """The nights that come with the product, by name."""
     folder = Path(str(files("scenarios")))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
 
 def load(

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -15,7 +16,7 @@ from simulation.night.order import Kind
 from simulation.night.outcome import PerPerson, Played
 from simulation.night.setting import Setting
 from simulation.scenario import load
-from simulation.scenario.values import FULL_SHARE, HOUR, MINUTE
+from simulation.scenario.values import FULL_SHARE, HOUR, MINUTE, format_clock
 from tests.model.small_states import SmallState, small_states
 
 ENGINES = ("simpy", "compiled")
@@ -111,6 +112,32 @@ def test_check_in_played_alone_is_that_of_the_whole_night(folder: Path) -> None:
     assert np.array_equal(wait_ms, night.played.wait_ms.values)
     assert np.array_equal(ran_out_at, night.played.forms_ran_out_at)
     assert gone_at.tolist() == [night.played.in_at[site].max() for site in range(len(scenario.roster.ids))]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "comes_in"), [(0, 10, False), (-10, 0, True), (-10, 10, False), (10, 20, True)]
+)
+def test_an_outage_that_begins_or_ends_as_a_report_is_submitted_means_the_same(
+    start: int, end: int, comes_in: bool, folder: Path
+) -> None:
+    """An outage holds from its first millisecond to before its last: on a coarse clock reports meet both ends of it."""
+    by_app = CALM | {
+        "clock.resolution": "10 min",
+        "app.tries": 1,
+        "app.installed": 1,
+        "app.no_signal": 0,
+        "app.login_fails": 0,
+        "app.submit_fails": 0,
+        "app.entry": "20 min",
+        "chairs.silent": 0,
+    }
+    submitted = SmallState(TWO, by_app).play(folder, "simpy").events.filter(pl.col("kind") == Kind.SUBMITTED)["at_ms"]
+    at = int(submitted[0])
+    outage = {"from": format_clock(at + start * MINUTE), "to": format_clock(at + end * MINUTE)}
+    simpy, compiled = both(SmallState(TWO, by_app | {"app.outages": [outage]}), folder)
+    assert first_difference(simpy, compiled, ENGINES) is None
+    again = simpy.events.filter((pl.col("kind") == Kind.SUBMITTED) & (pl.col("at_ms") == at))
+    assert (len(again) > 0) == comes_in
 
 
 # What is asked for means the same

@@ -108,7 +108,7 @@ def test_a_run_without_its_pdf_is_not_the_run_that_is_asked_for(report: Path, fo
     assert not (folder / "plain" / "report.pdf").exists()
     done = simulated(folder, "plain", "--pdf")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "the run without report.pdf" in done.stderr
+    assert "holds no report.pdf" in done.stderr
     assert simulated(folder, report.parent.name, "--pdf").exit_code == 0  # the very run, so nothing is played
 
 
