@@ -30,6 +30,7 @@ R = TypeVar("R")
 _WARM = "a-night-was-played"
 _CACHE_NAME = re.compile("[0-9a-f]{16}")  # a digest of 8 bytes
 HOMES = ("compiled.py", "randomness.py", "rules", "night")  # where kernels, and whatever they name, may live
+CONSTANTS = ("scenario/values.py",)  # whose numbers kernels hold as constants
 _KEPT_FOLDERS = 4  # the newest caches that survive: two checkouts on two versions do not evict each other
 
 
@@ -87,7 +88,7 @@ def cache_folder() -> Path:
     for part in (sys.version, numba.__version__):
         digest.update(part.encode())
     package = Path(__file__).parent
-    homes = [package / name for name in HOMES]
+    homes = [package / name for name in (*HOMES, *CONSTANTS)]
     for path in sorted(path for home in homes for path in ([home] if home.is_file() else home.rglob("*.py"))):
         digest.update(str(path.relative_to(package)).encode())
         digest.update(path.read_bytes())

@@ -49,6 +49,8 @@ class Reached:
                 f"{self.precision.text} is out of reach: in {self.never} of {self.nights} nights {measure.name} never "
                 "came, so that it has no mean."
             )
+        if self.half_width == 0:
+            return f"{measure.name} is {measure.shown(self.mean)} in every one of {self.nights:,} nights."
         known = (
             f"{measure.name} is {measure.shown(self.mean)} on average, known to within "
             f"{measure.difference(self.half_width).lstrip('+')} (95 % confidence) after {self.nights:,} nights"

@@ -10,7 +10,7 @@ import io
 import json
 import os
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -111,12 +111,17 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write nights.parquet: one row a night, whole numbers and lists of whole numbers."""
+def rows_frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """One row a night, whole numbers and lists of whole numbers."""
     import polars as pl
 
     kinds = {key: pl.List(pl.Int64) if isinstance(value, list) else pl.Int64 for key, value in rows[0].items()}
-    write_frame(path, pl.DataFrame(rows, schema=kinds, orient="row"))
+    return pl.DataFrame(rows, schema=kinds, orient="row")
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write nights.parquet."""
+    write_frame(path, rows_frame(rows))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

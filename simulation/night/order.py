@@ -12,6 +12,7 @@ from numba.extending import register_jitable
 
 _ENTITY_BITS = 40
 _ATTEMPT_BITS = 16
+MOST_ATTEMPTS = (1 << _ATTEMPT_BITS) - 1
 
 
 class Rank(IntEnum):

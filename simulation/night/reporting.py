@@ -12,7 +12,7 @@ import numpy as np
 
 from simulation.compiled import kernel
 from simulation.night.luck import Luck, duration, happens
-from simulation.night.order import Call, Channel, Stream
+from simulation.night.order import MOST_ATTEMPTS, Call, Channel, Stream
 from simulation.night.records import DELEGATES, FINAL, FIRST, copy, differs
 from simulation.randomness import Integers, bits, place_id, quantile
 from simulation.rules.alignment import FREE_2016, VIABLE_GROUP_SHRANK
@@ -326,6 +326,12 @@ def public_at(
         until = 0
     paper = duration(seed, night, resolution, worksheet, place, 0, _WORKSHEET, 0)
     return max(now, until, call_to_order + paper if paper > 0 else 0)
+
+
+@kernel
+def next_attempt(attempt: int) -> int:
+    """The number of a caller's next call; whoever calls 65,535 times keeps that number, for which a key has room."""
+    return min(attempt + 1, MOST_ATTEMPTS)
 
 
 @kernel

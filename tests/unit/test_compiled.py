@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,20 @@ def test_a_file_where_the_cache_should_be_is_left_alone(fallback: Path) -> None:
     fallback.write_text("mine")
     assert compiled._cache_root() != fallback
     assert fallback.read_text() == "mine"
+
+
+def test_an_edited_rule_or_constant_has_a_cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file that kernels live in, and every file whose numbers they hold, is part of the cache's name."""
+    package = tmp_path / "simulation"
+    shutil.copytree(Path(compiled.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(compiled, "__file__", str(package / "compiled.py"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    names = [compiled.cache_folder.__wrapped__().name]
+    for edited in ("scenario/values.py", "rules/law.py", "night/twin/heap.py", "night/reporting.py", "randomness.py"):
+        with (package / edited).open("a") as file:
+            file.write("# edited\n")
+        names.append(compiled.cache_folder.__wrapped__().name)
+    assert len(set(names)) == len(names)
 
 
 def test_only_old_caches_are_deleted(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from simulation.night.events import EventLog
 from simulation.night.model.clock import Clock
 from simulation.night.model.hotline import Calling, Hotline
-from simulation.night.order import Call, Kind, Outcome, Rank
-from simulation.night.reporting import rota
+from simulation.night.order import Call, Kind, Outcome, Rank, entity_of, event_key
+from simulation.night.reporting import next_attempt, rota
 
 FOREVER = 10**9
 ALL_NIGHT = (0, FOREVER)
@@ -205,3 +205,10 @@ def test_the_events_of_an_evening_have_a_key_of_their_own(
         for at, rank, kind, site, entity, attempt, _ in Evening(dials, lines=lines, shifts=shifts).log
     ]
     assert len(set(keys)) == len(keys)
+
+
+def test_a_caller_who_never_stops_keeps_the_last_number_that_a_key_has_room_for() -> None:
+    """Beyond 65,535 attempts a call's number would spill over into the caller's."""
+    last = 2**16 - 1
+    assert [next_attempt(attempt) for attempt in (0, last - 1, last)] == [1, last, last]
+    assert entity_of(event_key(Rank.DIALS, 7, last)) == 7

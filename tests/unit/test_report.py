@@ -475,8 +475,7 @@ def test_labels_of_narrow_parts_never_overlap(centers: list[float]) -> None:
 def test_errors_in_a_sentence(forecast_of: Callable[..., Forecast]) -> None:
     wrong = forecast_of(lambda row: {"wrong_on_receipt": 5, "caught": 3, "wrong": 1 + row["night"]})
     assert errors.finding(wrong) == (
-        f"10{THIN}% of the results at headquarters stay wrong (5\N{EN DASH}15{THIN}%): "
-        "5 came in wrong, 1 was put right"
+        f"10{THIN}% of the results at headquarters stay wrong (5\N{EN DASH}15{THIN}%): 5 came in wrong, 1 was put right"
     )
     mended = forecast_of(lambda _: {"wrong_on_receipt": 1, "caught": 1, "wrong": 0})
     assert errors.finding(mended) == "1 result came in wrong, and none of them stays wrong"

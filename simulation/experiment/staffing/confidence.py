@@ -26,14 +26,17 @@ def misses_allowed(nights: int, share: float) -> int:
     return misses
 
 
-def lower_bound(held: int, nights: int) -> float:
-    """The share of all nights that is shown with confidence when `held` of `nights` hold."""
+def lower_bound(held: int, nights: int, looks: int = 1) -> float:
+    """The share of all nights that is shown with confidence when `held` of `nights` hold.
+
+    Whoever looks at up to so many samples until one suffices shares what may go wrong among the `looks`.
+    """
     low, high = 0.0, 1.0
     if held == 0:
         return low
     for _ in range(50):  # to the last bits of a float
         middle = (low + high) / 2
-        if _at_least(held, nights, middle) <= 1 - CONFIDENCE:
+        if _at_least(held, nights, middle) <= (1 - CONFIDENCE) / looks:
             low = middle
         else:
             high = middle

@@ -13,12 +13,14 @@ from typing import Any
 
 from simulation.errors import InputError
 from simulation.experiment.comparison import scenario_table
+from simulation.experiment.folder import NIGHTS_FILE
 from simulation.experiment.staffing.confidence import CONFIDENCE, fewest_nights, lower_bound, nights_for
 from simulation.experiment.staffing.operators import Slot, slots_of
 from simulation.experiment.staffing.plan import OPERATORS_FILE, STATIONS_FILE, Plan, Planner
 from simulation.experiment.staffing.search import PLENTY, Found, Search, Unmet, allowed, usual_value
 from simulation.experiment.staffing.stations import volunteers_for
 from simulation.experiment.staffing.targets import Part, Target, parse_targets, unanswered
+from simulation.experiment.store import rows_frame
 from simulation.experiment.work import Unit, open_work
 from simulation.night.summary import quantile
 from simulation.progress import Progress
@@ -50,7 +52,7 @@ class Judged:
     @property
     def at_least(self) -> float:
         """The share of all nights that is shown with confidence."""
-        return lower_bound(self.held, self.nights)
+        return lower_bound(self.held, self.nights, ROUNDS)
 
     @property
     def is_met(self) -> bool:
@@ -86,6 +88,7 @@ class StaffPlan:
     seed: int
     fixed: bool
     search_nights: int
+    proof_from: int  # the number of the first of ...
     proof_nights: int
     rows: Sequence[Row] = field(repr=False)  # the plan's fresh nights
     rows_before: Sequence[Row] = field(repr=False)  # the first of these with the scenario's own plan
@@ -174,7 +177,7 @@ class StaffPlan:
             "scenario": self.scenario.name,
             "title": self.scenario.spec.title,
             "seed": self.seed,
-            "nights": {"search": self.search_nights, "proof": self.proof_nights, "proof_from": PROOF_FROM},
+            "nights": {"search": self.search_nights, "proof": self.proof_nights, "proof_from": self.proof_from},
             "confidence": CONFIDENCE,
             "met": self.is_met,
             "targets": [_judged_json(judged) for judged in self.judged],
@@ -270,6 +273,8 @@ def plan_staff(
 
             files: dict[str, Any] = {**(found.files() if not found.unmet else {})}
             files["summary.json"] = found.summary(out)
+            if found.rows:
+                files[NIGHTS_FILE] = rows_frame(found.rows)  # the plan's fresh nights
             files["report.html"] = page(found, out)
             work.finish(files)
     return found
@@ -309,9 +314,11 @@ def _checked(
 
 def _proved(search: Search, prove: int) -> StaffPlan:
     """Search, and play the plan on fresh nights; where those miss too often, search again and ask for more."""
+    first = PROOF_FROM
     for number in range(ROUNDS):
         found = search.run(prove)
-        plan = _played(search, found, number)
+        plan = _played(search, found, first)
+        first += plan.proof_nights
         short = [k for k, judged in enumerate(plan.judged) if not judged.is_met and search.decides(judged.target)]
         if found.unmet or not short or number == ROUNDS - 1:
             break
@@ -324,16 +331,15 @@ def _proved(search: Search, prove: int) -> StaffPlan:
     return plan
 
 
-def _played(search: Search, found: Found, number: int) -> StaffPlan:
+def _played(search: Search, found: Found, first: int) -> StaffPlan:
     """The plan on fresh nights, beside the scenario's own."""
     planner, work = search.planner, search.work
     count = PROOF_NIGHTS * search.nights
-    first = PROOF_FROM + number * (PROOF_FROM // 10)
     nights = range(first, first + count)
     if found.unmet:
         return StaffPlan(
-            planner, Plan(), search.targets, [], _how_close(search, found), search.seed, search.fixed, search.nights, 0,
-            [], [],
+            planner, Plan(), search.targets, [], _how_close(search, found), search.seed, search.fixed, search.nights,
+            first, 0, [], [],
         )  # fmt: skip
     planned = planner.with_stations(found.plan.stations)
     scenario = planned.with_hotline(found.plan.rota, found.plan.lines)
@@ -347,8 +353,8 @@ def _played(search: Search, found: Found, number: int) -> StaffPlan:
         closed = [unanswered(row) for row in with_plenty]
     judged = [_judge(target, rows, before, closed) for target in search.targets]
     return StaffPlan(
-        planner, found.plan, search.targets, judged, found, search.seed, search.fixed, search.nights, count, rows,
-        before,
+        planner, found.plan, search.targets, judged, found, search.seed, search.fixed, search.nights, first,
+        count, rows, before,
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from simulation.night.reporting import (
     app_fails,
     call_of,
     is_out,
+    next_attempt,
     next_stranger,
     no_sooner,
     rota,
@@ -218,7 +219,7 @@ class Evening:
                     return False
                 wait = luck.duration(self.telephone.busy_wait, Stream.BUSY_WAIT, place, 0, attempt)
             wait = int(no_sooner(wait, luck.resolution))
-            attempt += 1
+            attempt = int(next_attempt(attempt))
 
     def _call(self, about: Call, site: int, place: int, entity: int, attempt: int, wait: int) -> Asking:
         """One call, dialed after `wait`, to its end. Even without a wait a dial has its own place in the order."""
@@ -287,7 +288,7 @@ class Evening:
                 return
             wait = luck.duration(again_wait, Stream.NUISANCE_WAIT, NUISANCE_PLACE, person, attempt)
             wait = int(no_sooner(wait, luck.resolution))
-            attempt += 1
+            attempt = int(next_attempt(attempt))
 
     def _tell(self, kind: Kind, site: int, attempt: int, value: int) -> None:
         if self.log is not None:

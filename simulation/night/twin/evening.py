@@ -34,6 +34,7 @@ from simulation.night.reporting import (
     call_of,
     correct,
     is_out,
+    next_attempt,
     next_stranger,
     no_sooner,
     public_at,
@@ -422,7 +423,7 @@ def _caller_goes_on(w: World, now: int, number: int) -> None:
         _comes_by_itself(w, now, site, Table.BY_HAND, _HAND_DELIVERY, _BY_HAND)
     else:
         at = now + no_sooner(wait, w.number[Number.RESOLUTION])
-        push(w.due, w.tally, at, event_key(_DIALS, site, attempt + 1), _REPORT)
+        push(w.due, w.tally, at, event_key(_DIALS, site, next_attempt(attempt)), _REPORT)
 
 
 @inner_kernel
@@ -473,7 +474,7 @@ def _stranger_goes_on(w: World, now: int, number: int) -> None:
         table = w.table[Table.AGAIN_WAIT]
         wait = duration(seed, night, resolution, table, NUISANCE_PLACE, person, _NUISANCE_WAIT, attempt)
         at = now + no_sooner(wait, resolution)
-        push(w.due, w.tally, at, event_key(_DIALS, entity, attempt + 1), _NUISANCE)
+        push(w.due, w.tally, at, event_key(_DIALS, entity, next_attempt(attempt)), _NUISANCE)
 
 
 # Headquarters

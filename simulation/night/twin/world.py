@@ -177,11 +177,11 @@ class World(NamedTuple):
         )
         for part in parts:
             for name, value in part._asdict().items():
-                if isinstance(value, int):
-                    number[Number[name.upper()]] = value
-                elif name.upper() in Table.__members__:
+                if name.upper() in Table.__members__:
                     at = Table[name.upper()]
-                    table[at : at + max(1, value.size // table.shape[1])] = value
+                    table[at : at + value.size // table.shape[1]] = value
+                elif name not in cls._fields and name != "shifts":  # what has an array of its own
+                    number[Number[name.upper()]] = value
         worksheets, erred = setting.worksheets
         site = np.zeros((len(Site), setting.sites), np.int64)
         site[: Site.LINE_GONE_AT + 1] = (
