@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 PEOPLE = 240_000
 SEED = 3
-LIMITS = {"ratio_at_least": 100, "simpy_s_at_most": 25, "compiled_ms_at_most": 60}
+LIMITS = {"ratio_at_least": 100, "simpy_s_at_most": 25, "compiled_cpu_ms_at_most": 60}
 
 # What a first use waits for: a new process that imports, sets up and plays one small night.
 FIRST_NIGHT = """
@@ -158,7 +158,7 @@ def main() -> None:
             (difference is None, f"the engines played different nights: {difference}"),
             (ratio >= LIMITS["ratio_at_least"], f"compiled is {ratio} times as fast as SimPy"),
             (of_simpy.wall <= LIMITS["simpy_s_at_most"], f"SimPy took {of_simpy.wall:.1f} s"),
-            (compiled_ms <= LIMITS["compiled_ms_at_most"], f"a compiled night took {compiled_ms} ms"),
+            (compiled_cpu_ms <= LIMITS["compiled_cpu_ms_at_most"], f"a compiled night took {compiled_cpu_ms} ms"),
         )
         if not holds
     ]
