@@ -83,7 +83,8 @@ def planned(folder: Path, summary: dict[str, Any]) -> Scenario:
 def test_the_folder_holds_the_plan_and_its_report(folder: Path) -> None:
     """Nothing else, and nothing is left of the work."""
     names = {path.name for path in folder.iterdir()}
-    assert names == {"report.html", "summary.json", "stations.csv", "operators.csv", "experiment.toml"}
+    tables = {"stations.csv", "operators.csv", "nights.parquet"}
+    assert names == {"report.html", "summary.json", "experiment.toml"} | tables
     assert not folder.with_name("plan.partial").exists()
 
 
