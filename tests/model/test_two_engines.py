@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 from simulation.night import Night, play_night, twin
 from simulation.night.divergence import first_difference
-from simulation.night.order import Kind
+from simulation.night.order import MOST_ATTEMPTS, Kind
 from simulation.night.outcome import PerPerson, Played
 from simulation.night.setting import Setting
 from simulation.scenario import load
@@ -87,6 +87,22 @@ def test_more_calls_than_the_twin_first_has_room_for_are_the_same_calls(folder: 
     simpy, compiled = both(SmallState(TWO, flood), folder)
     room = twin._EVENTS + twin._EVENTS_A_SITE * simpy.setting.sites
     assert len(simpy.calls) > 2 * room
+    assert first_difference(simpy, compiled, ENGINES) is None
+
+
+def test_a_caller_who_dials_more_often_than_an_event_has_room_to_number_stays_the_same_caller(folder: Path) -> None:
+    """One line, taken all night and all day by the first chair; the second has a telephone that redials by itself."""
+    redialing = JAMMED | {
+        "clock.until": "+1d 18:00",
+        "hotline.lines": 1,
+        "hotline.operators": [{"from": "18:00", "to": "+1d 18:00", "count": 1}],
+        "hotline.silent": 0,
+        "hotline.handling.report": "2 d",
+        "hotline.redial.after_busy": 1,
+        "hotline.redial.busy_wait": "1 s",
+    }
+    simpy, compiled = both(SmallState(TWO, redialing), folder)
+    assert len(simpy.calls) > MOST_ATTEMPTS + 1000
     assert first_difference(simpy, compiled, ENGINES) is None
 
 
