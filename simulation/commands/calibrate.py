@@ -84,7 +84,7 @@ def calibrate(
         shown(quiet) as progress,
         open_work(
             kind="calibrate",
-            wanted=calibration.wanted_text(scenario, curve, draws, accept),
+            wanted=calibration.wanted_by(scenario, curve, draws, accept),
             out=folder,
             seed=seed,
             engine=engine,

@@ -60,7 +60,7 @@ def sensitivity(
     caucus sensitivity iowa-2020
     caucus sensitivity iowa-2020 --measure reported@22:30 --measure cost -n 512
     """
-    from simulation.experiment.sensitivity import Plan, analyze, measures_of, result_text, wanted_text
+    from simulation.experiment.sensitivity import Plan, analyze, measures_of, result_text, wanted_by
     from simulation.experiment.work import open_work
     from simulation.progress import shown
     from simulation.report.sensitivity import page
@@ -75,7 +75,7 @@ def sensitivity(
         shown(quiet) as progress,
         open_work(
             kind="sensitivity",
-            wanted=wanted_text(scenario, asked, plan),
+            wanted=wanted_by(scenario, asked, plan),
             out=folder,
             seed=seed,
             engine=engine,

@@ -125,17 +125,6 @@ def field_of(key: str) -> str:
     return ".".join(names)
 
 
-def settled(scenario: Scenario) -> dict[str, Any]:
-    """What a scenario's nights depend on, as TOML can hold it: its resolved document and its precincts."""
-    import tomllib
-
-    from simulation.experiment.run_file import run_text
-
-    document = tomllib.loads(run_text(scenario, {}))
-    del document["run"]
-    return {"name": scenario.name, "roster_sha256": scenario.roster.sha256, "document": document}
-
-
 def _described(scenario: Scenario, key: str) -> tuple[Unit, str, str, tuple[str | int, ...]]:
     """Unit, meaning, field and place of the assumption `key`."""
     model: type[BaseModel] = Spec

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulation.errors import InputError
-from simulation.experiment.assumptions import POSITIONS, Ranged, changed, field_of, ranged, settled
+from simulation.experiment.assumptions import POSITIONS, Ranged, changed, field_of, ranged
+from simulation.experiment.run_file import scenario_table
 from simulation.experiment.work import Unit
 from simulation.scenario.loading import DEFAULT_BASE, library
 from simulation.scenario.values import DURATION, FULL_SHARE, SHARE, format_clock, format_duration, parse_clock
@@ -566,12 +567,10 @@ def scenario_text(found: Calibration, extends: str, also: Sequence[str] = (), ro
 _ABOUT = ("title", "story", "sources", "run")  # said anew
 
 
-def wanted_text(scenario: Scenario, curve: Curve, draws: int, accept: float) -> str:
-    """What the result depends on, beside seed and engine, as TOML."""
-    import tomli_w
-
+def wanted_by(scenario: Scenario, curve: Curve, draws: int, accept: float) -> dict[str, Any]:
+    """What the result depends on, beside seed and engine."""
     asked = {"draws": draws, "accept": accept, "curve": curve.name, "points": curve.history()}
-    return tomli_w.dumps({"calibration": asked, "scenario": settled(scenario)})
+    return {"calibration": asked, "scenario": scenario_table(scenario)}
 
 
 def result_text(found: Calibration, folder: Path | None) -> str:

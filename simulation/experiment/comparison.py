@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import statistics
 import textwrap
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from simulation.errors import InputError
 from simulation.experiment.findings import WIDTH
-from simulation.experiment.measures import Measure, default_measures, parse_measures
-from simulation.experiment.run_file import run_text
+from simulation.experiment.folder import NIGHTS_FILE
+from simulation.experiment.measures import Measure, default_measures, measures_of_each
+from simulation.experiment.packed import Row
+from simulation.experiment.run_file import scenario_table
+from simulation.experiment.store import rows_frame
 from simulation.experiment.work import Unit, open_work
 from simulation.night.curves import STEP
 from simulation.night.summary import bands, clock_of_day, logical_hash
@@ -29,11 +31,8 @@ from simulation.scenario.loading import SET_FOR_EVERY
 if TYPE_CHECKING:
     import polars as pl
 
-Row = Mapping[str, Any]
-
 LETTERS = "ABCDE"  # as many as a picture tells apart
 CONFIDENCE = 0.95
-NIGHTS_FILE = "nights.parquet"
 
 
 @dataclass(frozen=True)
@@ -204,9 +203,7 @@ class Comparison:
 
         return pl.concat(
             [
-                pl.DataFrame(
-                    list(rows), schema={key: _kind(value) for key, value in rows[0].items()}, orient="row"
-                ).select(pl.lit(arm.letter).alias("arm"), pl.all())
+                rows_frame(rows).select(pl.lit(arm.letter).alias("arm"), pl.all())
                 for arm, rows in zip(self.arms, self.rows, strict=True)
             ]
         )
@@ -236,7 +233,7 @@ def compare(
     settings = {"nights": nights, "measures": [measure.name for measure in measures[0]]}
     wanted = {"compare": settings, **{arm.letter: scenario_table(arm.scenario) for arm in arms}}
     with open_work(
-        kind="compare", wanted=_toml(wanted), out=out, seed=seed, fixed=fixed, engine=engine, workers=workers,
+        kind="compare", wanted=wanted, out=out, seed=seed, fixed=fixed, engine=engine, workers=workers,
         cluster=cluster, resume=resume, force=force, progress=progress,
     ) as work:  # fmt: skip
         units = [Unit(arm.scenario, night) for night in range(nights) for arm in arms]
@@ -315,31 +312,10 @@ def worth(found: Comparison) -> list[str]:
     return [sentence]
 
 
-def scenario_table(scenario: Scenario) -> dict[str, Any]:
-    """All that a scenario's nights depend on, as TOML can hold it."""
-    run = {"scenario": scenario.name, "roster": scenario.roster.sha256}
-    return tomllib.loads(run_text(scenario, run))
-
-
-def _toml(table: Mapping[str, Any]) -> str:
-    import tomli_w
-
-    return tomli_w.dumps(table)
-
-
 def _measures(arms: Sequence[Arm], names: Sequence[str]) -> list[list[Measure]]:
     """Of each arm; a clock time must lie on the curves of all."""
-    chosen = list(names) or [measure.name for measure in default_measures(arms[0].scenario.spec.clock.call_to_order)]
-    found: list[list[Measure]] = []
-    problems: dict[str, None] = {}
-    for arm in arms:
-        try:
-            found.append(parse_measures(chosen, arm.scenario.spec.clock.call_to_order))
-        except InputError as error:
-            problems |= dict.fromkeys(f"--measure {problem}" for problem in error.problems)
-    if problems:
-        raise InputError(list(problems))
-    return found
+    begins = [arm.scenario.spec.clock.call_to_order for arm in arms]
+    return measures_of_each(list(names) or [measure.name for measure in default_measures(begins[0])], begins)
 
 
 def _value(scenario: Scenario, key: str, is_own: bool) -> str | None:
@@ -364,12 +340,6 @@ def _curve(arm: Arm, rows: Sequence[Row]) -> list[dict[str, Any]]:
         }
         for k in range(len(rows[0]["reported"]))
     ]
-
-
-def _kind(value: Any) -> Any:
-    import polars as pl
-
-    return pl.List(pl.Int64) if isinstance(value, list) else pl.Int64
 
 
 def _reduction(one: Difference) -> float:

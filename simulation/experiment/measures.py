@@ -9,17 +9,16 @@ import difflib
 import itertools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from simulation.errors import InputError
+from simulation.experiment.packed import Row
 from simulation.night.curves import GRID, LINE_GRID, LINE_STEP, QUANTILES, SHARES_HELD, STEP
 from simulation.night.order import Call, Channel
 from simulation.report.words import MINUS, clock, percent, plain
 from simulation.scenario.values import DAY, HOUR, MINUTE, SECOND, format_clock, parse_clock
-
-Row = Mapping[str, Any]
 
 USUAL_CALL_TO_ORDER = 19 * HOUR
 USUAL_SHARE_OF_NIGHTS = 0.95  # in which a goal holds, where it does not say
@@ -343,6 +342,22 @@ def parse_measures(texts: Sequence[str], call_to_order: int = USUAL_CALL_TO_ORDE
     if problems:
         raise InputError(problems)
     return list(found.values())
+
+
+def measures_of_each(names: Sequence[str], begins: Sequence[int]) -> list[list[Measure]]:
+    """The measures of those names in caucuses that are called to order at those times; InputError lists every mistake
+    once: a clock time must lie on the curves of all.
+    """
+    found: list[list[Measure]] = []
+    problems: dict[str, None] = {}
+    for call_to_order in begins:
+        try:
+            found.append(parse_measures(names, call_to_order))
+        except InputError as error:
+            problems |= dict.fromkeys(f"--measure {problem}" for problem in error.problems)
+    if problems:
+        raise InputError(list(problems))
+    return found
 
 
 def default_measures(call_to_order: int = USUAL_CALL_TO_ORDER) -> list[Measure]:

@@ -21,6 +21,7 @@ from simulation.experiment.folder import (
     SUMMARY_FILE,
     Folder,
 )
+from simulation.experiment.packed import Row
 from simulation.experiment.precincts import over_all_nights, worst_nights
 from simulation.experiment.precision import Reached, checkpoints, reached_by, stops_at
 from simulation.experiment.run_file import ENGINES, RUN_FILE, run_table, run_text, uses_roster_file, versions
@@ -57,7 +58,7 @@ class Nights:
 
     scenario: Scenario
     seed: int
-    rows: Sequence[dict[str, Any]] = field(repr=False)
+    rows: Sequence[Row] = field(repr=False)
     over_nights: pl.DataFrame = field(repr=False)
     fixed: bool = False
     notices: tuple[str, ...] = ()  # what the reader should know about how they came about, a sentence each
@@ -206,7 +207,7 @@ def _write(
         write_frame(folder / KEPT_FILES[KEEP_EVENTS], store.events(nights))
     (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     worst = worst_nights(store.precincts(nights))
-    report = render(found.scenario, list(found.rows), found.precincts(), summary, run, worst=worst)
+    report = render(found.scenario, found.rows, found.precincts(), summary, run, worst=worst)
     (folder / REPORT_FILE).write_text(report, encoding="utf-8")
     if pdf:
         from simulation.report.pdf import as_pdf

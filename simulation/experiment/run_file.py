@@ -50,17 +50,22 @@ def run_text(scenario: Scenario, run: Mapping[str, Any]) -> str:
     return tomli_w.dumps(document)
 
 
-def experiment_text(wanted: str, kind: str, seed: int, fixed: bool, engine: str) -> str:
+def scenario_table(scenario: Scenario) -> dict[str, Any]:
+    """All that a scenario's nights depend on, as TOML can hold it."""
+    return tomllib.loads(run_text(scenario, {"scenario": scenario.name, "roster": scenario.roster.sha256}))
+
+
+def experiment_text(wanted: Mapping[str, Any], kind: str, seed: int, fixed: bool, engine: str) -> str:
     """The text of experiment.toml: what the experiment says of itself, and a [run] table with what all have in common.
 
-    ValueError where `wanted` is no TOML, or has such a table already.
+    ValueError where `wanted` has such a table already.
     """
     import tomli_w
 
-    if {"run", WRITTEN} & tomllib.loads(wanted).keys():
+    if {"run", WRITTEN} & wanted.keys():
         raise ValueError(f"the tables [run] and [{WRITTEN}] of {EXPERIMENT_FILE} are written here")
     run = {"kind": kind, "seed": seed, "fixed": fixed, "engine": engine, "versions": dict(versions())}
-    return f"{wanted.rstrip()}\n\n{tomli_w.dumps({'run': run})}"
+    return tomli_w.dumps({**wanted, "run": run})
 
 
 def uses_roster_file(scenario: Scenario) -> bool:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulation.errors import InputError
-from simulation.experiment.assumptions import MIDDLE, POSITIONS, Ranged, ranged, settled
+from simulation.experiment.assumptions import MIDDLE, POSITIONS, Ranged, ranged
+from simulation.experiment.run_file import scenario_table
 from simulation.experiment.work import Unit
 
 if TYPE_CHECKING:
@@ -257,12 +258,10 @@ def measures_of(scenario: Scenario, names: Sequence[str]) -> list[Measure]:
     return parse_measures(usual, call_to_order)
 
 
-def wanted_text(scenario: Scenario, measures: Sequence[Measure], plan: Plan) -> str:
-    """What the result depends on, beside seed and engine, as TOML."""
-    import tomli_w
-
+def wanted_by(scenario: Scenario, measures: Sequence[Measure], plan: Plan) -> dict[str, Any]:
+    """What the result depends on, beside seed and engine."""
     asked = {"measures": [measure.name for measure in measures], "plan": asdict(plan)}
-    return tomli_w.dumps({"sensitivity": asked, "scenario": settled(scenario)})
+    return {"sensitivity": asked, "scenario": scenario_table(scenario)}
 
 
 def result_text(found: Sensitivity, folder: Path | None) -> str:

@@ -10,10 +10,12 @@ import io
 import json
 import os
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+from simulation.experiment.packed import PackedRow, Row
 
 if TYPE_CHECKING:
     import polars as pl
@@ -75,9 +77,9 @@ class NightStore:
             if _row(number) in here and (not self.with_events or _events(number) in here)
         ]
 
-    def rows(self, nights: int, since: int = 0) -> list[dict[str, Any]]:
+    def rows(self, nights: int, since: int = 0) -> list[Row]:
         """The rows of nights.parquet, in order of night."""
-        return [json.loads(self.store.read(_row(number))) for number in range(since, nights)]
+        return [PackedRow(json.loads(self.store.read(_row(number)))) for number in range(since, nights)]
 
     def precincts(self, nights: int) -> pl.LazyFrame:
         """One row per night and precinct, in that order."""
@@ -111,24 +113,24 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def rows_frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+def rows_frame(rows: Sequence[Row]) -> pl.DataFrame:
     """One row a night, whole numbers and lists of whole numbers."""
     import polars as pl
 
     kinds = {key: pl.List(pl.Int64) if isinstance(value, list) else pl.Int64 for key, value in rows[0].items()}
-    return pl.DataFrame(rows, schema=kinds, orient="row")
+    return pl.DataFrame([pl.Series(key, [row[key] for row in rows], dtype=kind) for key, kind in kinds.items()])
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write nights.parquet."""
     write_frame(path, rows_frame(rows))
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path) -> list[Row]:
     """The rows of nights.parquet again."""
     import polars as pl
 
-    return pl.read_parquet(path).to_dicts()
+    return [PackedRow(row) for row in pl.read_parquet(path).iter_rows(named=True)]
 
 
 def write_frame(path: Path, frame: pl.DataFrame | pl.LazyFrame) -> None:

@@ -11,17 +11,19 @@ import re
 import statistics
 import textwrap
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulation.errors import InputError
-from simulation.experiment.comparison import scenario_table
 from simulation.experiment.findings import WIDTH
-from simulation.experiment.measures import Measure, default_measures, parse_measures
+from simulation.experiment.measures import Measure, default_measures, measures_of_each
+from simulation.experiment.packed import Row
+from simulation.experiment.run_file import scenario_table
 from simulation.experiment.work import Unit, open_work
 from simulation.progress import Progress
 from simulation.report.words import capitalized
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from simulation.scenario import Scenario
-
-Row = Mapping[str, Any]
 
 MOST_POINTS = 400
 MOST_KEYS = 2
@@ -292,13 +292,14 @@ def sweep(
         "vary": [{"key": axis.key, "values": list(axis.values)} for axis in axes],
     }
     with open_work(
-        kind="sweep", wanted=_toml({"sweep": settings, "scenario": scenario_table(base)}), out=out, seed=seed,
+        kind="sweep", wanted={"sweep": settings, "scenario": scenario_table(base)}, out=out, seed=seed,
         fixed=fixed, engine=engine, workers=workers, cluster=cluster, resume=resume, force=force, progress=progress,
     ) as work:  # fmt: skip
-        rows = work.rows([Unit(point, night) for point in points for night in range(nights)])
+        each = work.each([Unit(point, night) for point in points for night in range(nights)])
         spreads = [
-            [Spread.of(measure, rows[k * nights : (k + 1) * nights]) for measure in of_point]
-            for k, of_point in enumerate(measures)
+            [Spread.of(measure, rows) for measure in of_point]
+            for of_point in measures
+            for rows in [list(islice(each, nights))]
         ]
         found = Sweep(base, axes, measures[0], spreads, nights, seed, fixed, engine)
         if out is not None:
@@ -407,26 +408,10 @@ def text(found: Sweep, folder: Path | None) -> str:
 
 def _measures(points: Sequence[Scenario], names: Sequence[str]) -> list[list[Measure]]:
     """Of each point; a clock time must lie on the curves of all."""
-    begins = points[0].spec.clock.call_to_order
-    chosen = list(names) or [
-        measure.name for measure in default_measures(begins) if measure.name.startswith(DEFAULT_FAMILIES)
-    ]
-    found: list[list[Measure]] = []
-    problems: dict[str, None] = {}
-    for point in points:
-        try:
-            found.append(parse_measures(chosen, point.spec.clock.call_to_order))
-        except InputError as error:
-            problems |= dict.fromkeys(f"--measure {problem}" for problem in error.problems)
-    if problems:
-        raise InputError(list(problems))
-    return found
-
-
-def _toml(table: Mapping[str, Any]) -> str:
-    import tomli_w
-
-    return tomli_w.dumps(table)
+    begins = [point.spec.clock.call_to_order for point in points]
+    usual = default_measures(begins[0])
+    chosen = list(names) or [measure.name for measure in usual if measure.name.startswith(DEFAULT_FAMILIES)]
+    return measures_of_each(chosen, begins)
 
 
 def _quantile(values: Sequence[float], percent: int) -> float | None:

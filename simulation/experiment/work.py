@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulation.errors import InputError
 from simulation.experiment.folder import Folder
+from simulation.experiment.packed import PackedRow, Row
 from simulation.experiment.run_file import ENGINES, EXPERIMENT_FILE, WRITTEN, experiment_text
 from simulation.experiment.session import Session, session
 from simulation.experiment.store import row_bytes, write_frame
@@ -51,8 +52,12 @@ class Work:
         self._tasks: dict[int, tuple[_PlayRow, str]] = {}  # by id of the scenario, which the task keeps alive
         self._here = done.store.names()
 
-    def rows(self, units: Sequence[Unit], doing: str = "playing nights") -> list[dict[str, Any]]:
+    def rows(self, units: Sequence[Unit], doing: str = "playing nights") -> list[Row]:
         """The night of each unit, as a row of nights.parquet, in the order of the units."""
+        return [PackedRow(row) for row in self.each(units, doing)]
+
+    def each(self, units: Sequence[Unit], doing: str = "playing nights") -> Iterator[Row]:
+        """The same, for those who look at each row once: all are played, then read one by one."""
         jobs: list[Job] = []
         names: list[str] = []
         for unit in units:
@@ -60,7 +65,7 @@ class Work:
             positions = tuple(sorted(unit.positions))
             jobs.append(Job(task, (unit.night, positions)))
             names.append(_address("row", content, self._seed, self._fixed, unit.night, positions))
-        return [json.loads(made) for made in self._made(names, jobs, doing)]
+        return map(json.loads, self._made(names, jobs, doing))
 
     def map(self, function: Callable[[Any], bytes], items: Sequence[Any], doing: str = "working") -> list[bytes]:
         """`function` of each item, in the order of the items. It travels to a process once, so that a
@@ -69,7 +74,7 @@ class Work:
         content = _pickled(function)
         jobs = [Job(function, item) for item in items]
         names = [_address("map", content, self._seed, self._fixed, _pickled(item)) for item in items]
-        return self._made(names, jobs, doing)
+        return list(self._made(names, jobs, doing))
 
     def finish(self, files: Mapping[str, str | bytes | Mapping[str, Any] | pl.DataFrame]) -> None:
         """Let DIR appear with these files in it: texts, bytes, JSON for a mapping, Parquet for a frame."""
@@ -84,8 +89,8 @@ class Work:
         listed = ", ".join(json.dumps(name) for name in sorted(files))
         self._place.finish(write, self._force, f"{self._place.wanted}\n[{WRITTEN}]\nfiles = [{listed}]\n")
 
-    def _made(self, names: Sequence[str], jobs: Sequence[Job], doing: str) -> list[bytes]:
-        """What each job makes, played where it is not here."""
+    def _made(self, names: Sequence[str], jobs: Sequence[Job], doing: str) -> Iterator[bytes]:
+        """What each job makes, done first where it is not here, then read one by one."""
         store = self._session.store
         missing = {name: job for name, job in zip(names, jobs, strict=True) if name not in self._here}
         wanted = list(missing)
@@ -96,7 +101,7 @@ class Work:
             self._here.add(wanted[place])
 
         self._session.do(list(missing.values()), keep, doing, done=before)
-        return [store.read(name) for name in names]
+        return map(store.read, names)
 
     def _playing(self, scenario: Scenario) -> tuple[_PlayRow, str]:
         """The task that plays a scenario, and what the scenario is."""
@@ -111,7 +116,7 @@ class Work:
 def open_work(
     *,
     kind: str,
-    wanted: str,
+    wanted: Mapping[str, Any],
     out: Path | None,
     seed: int,
     fixed: bool = False,
@@ -122,7 +127,7 @@ def open_work(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Work]:
-    """Work of a `kind` of experiment; `wanted` is TOML that says what its result depends on, beside the arguments here.
+    """Work of a `kind` of experiment; `wanted` says, as TOML can, what its result depends on beside the arguments here.
 
     With `out`, results are kept in DIR.partial as they come, and `finish` makes DIR of them. InputError where DIR holds
     something else, or this very experiment, already; UnfinishedError where the work ends early.

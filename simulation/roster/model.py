@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import polars
 
 
+MOST_IN_A_BUILDING = (1 << 16) - 1  # sites: the keys of events number the lines of a building in 16 bits
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Roster:
     """All sites of a night, sorted by id, one entry a site; every array is int64, of shape (sites,), and read-only."""
@@ -145,6 +148,7 @@ def assemble(sites: Sites, source: str, notes: Sequence[str] = ()) -> Roster:
     _refuse_shared_places(ids, places)
     county_index, county_names = _index(counties)
     building, building_names = _index([f"{sites.counties[i]}/{sites.buildings[i]}" for i in order])
+    _refuse_crowded_buildings(building, building_names)
     candidates = tuple(sorted(sites.preference))
     preference = np.array([numbers(sites.preference[name]) for name in candidates], dtype=np.int64).T.copy()
     roster = Roster(
@@ -184,6 +188,16 @@ def _index(values: Sequence[str]) -> tuple[Integers, tuple[str, ...]]:
     names = tuple(sorted(set(values)))
     position = {name: i for i, name in enumerate(names)}
     return _read_only(np.array([position[value] for value in values], dtype=np.int64)), names
+
+
+def _refuse_crowded_buildings(building: Integers, names: Sequence[str]) -> None:
+    sites = np.bincount(building, minlength=len(names))
+    crowded = [
+        f"{names[number]}: {sites[number]:,} sites in one building: no more than {MOST_IN_A_BUILDING:,}"
+        for number in np.flatnonzero(sites > MOST_IN_A_BUILDING).tolist()
+    ]
+    if crowded:
+        raise InputError(crowded)
 
 
 def _refuse_shared_places(ids: Sequence[str], places: Sequence[int]) -> None:

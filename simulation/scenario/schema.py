@@ -36,9 +36,9 @@ from simulation.scenario.values import (
 )
 
 MOST_STRANGERS = 500_000  # of one window: each is a number below 2**20 in the addresses of his luck
-
-
+MOST_WINDOWS = 1024  # of nuisance calls: a number below 2**10 in those addresses
 MOST_ATTEMPTS = 1000
+MOST_AT_WORK = 1_000_000  # operators of a shift, reviewers, readers: a night sets each of them up
 
 
 class Section(BaseModel):
@@ -76,7 +76,14 @@ class Clock(Section):
             raise ValueError("times in the order doors <= call_to_order < until")
         if self.resolution < 1:
             raise ValueError('a resolution of "1 ms" or more')
+        if _rounded(self.until, self.resolution) <= _rounded(self.call_to_order, self.resolution):
+            raise ValueError("a resolution that still tells `until` from `call_to_order`: every time is rounded to it")
         return self
+
+
+def _rounded(at: int, resolution: int) -> int:
+    """A time as a clock of this resolution shows it."""
+    return (at + resolution // 2) // resolution
 
 
 class Turnout(Section):
@@ -237,6 +244,12 @@ class Shift(Span):
 
     count: AssumedCount = Field(description="Operators.")
 
+    @model_validator(mode="after")
+    def _payable(self) -> Self:
+        if self.count.high > MOST_AT_WORK:
+            raise ValueError(f"no more than {MOST_AT_WORK:,} operators")
+        return self
+
 
 class Nuisance(Span):
     """Calls that are not from chairs, for a time."""
@@ -308,6 +321,12 @@ class Hotline(Section):
     nuisance: list[Nuisance] = Field(description="Nuisance calls by time.")
     block_after: OptionalCount = Field(None, description="Nuisance callers are blocked after so many answered calls.")
 
+    @model_validator(mode="after")
+    def _countable(self) -> Self:
+        if len(self.nuisance) > MOST_WINDOWS:
+            raise ValueError(f"no more than {MOST_WINDOWS:,} windows in `nuisance`")
+        return self
+
 
 class Inbox(Section):
     """A side channel: texted or photographed worksheets, read by people."""
@@ -316,6 +335,12 @@ class Inbox(Section):
     opens: ClockTime = Field(description="When somebody starts to read.")
     readers: Count = Field(description="People who read; 0: nobody ever does.")
     reading: DurationDistribution = Field(description="Time per message.")
+
+    @model_validator(mode="after")
+    def _payable(self) -> Self:
+        if self.readers > MOST_AT_WORK:
+            raise ValueError(f"no more than {MOST_AT_WORK:,} `readers`")
+        return self
 
 
 class HandDelivery(Section):
@@ -383,6 +408,12 @@ class Headquarters(Section):
     keying: KeyingErrors
     release: Release
 
+    @model_validator(mode="after")
+    def _payable(self) -> Self:
+        if self.reviewers.high > MOST_AT_WORK:
+            raise ValueError(f"no more than {MOST_AT_WORK:,} `reviewers`")
+        return self
+
 
 class Costs(Section):
     """What a night costs in dollars. Nothing that happens depends on it."""
@@ -390,6 +421,21 @@ class Costs(Section):
     operator_hour: AssumedCount = Field(description="Dollars for an hour of an operator on duty.")
     station: AssumedCount = Field(description="Dollars for a check-in station: its table, lists, forms and signs.")
     reviewer_hour: AssumedCount = Field(description="Dollars for an hour of work at the review desk.")
+
+
+BackendFault = Literal[
+    "partial_published", "acknowledges_before_write", "chain_per_row", "no_idempotency", "unbounded_queue"
+]
+
+
+class Backend(Section):
+    """The reporting service that `caucus backend` runs on this night."""
+
+    faults: list[BackendFault] = Field(
+        default_factory=list,
+        description="What is wrong with it, as history had it: figures published that nobody released, writes "
+        "acknowledged before they are stored, an audit link for every row, repeats stored twice, an endless queue.",
+    )
 
 
 class HistoryPoint(Section):
@@ -455,6 +501,7 @@ class Spec(Section):
     hand_delivery: HandDelivery
     headquarters: Headquarters
     costs: Costs
+    backend: Backend = Field(default_factory=Backend)
     history: History = Field(default_factory=History)
     run: Run | None = None
 

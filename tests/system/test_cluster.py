@@ -122,7 +122,7 @@ def test_experiments_run_on_it_too_and_workers_that_run_anything_else_are_named(
     dask.more_workers(1)
     units = [Unit(eight, night) for night in (2, 0, 1)]
     rows = run_nights(eight, 3, 3, workers=1).rows
-    with open_work(kind="compare", wanted="", out=None, seed=3, cluster=dask.address) as work:
+    with open_work(kind="compare", wanted={}, out=None, seed=3, cluster=dask.address) as work:
         assert work.rows(units) == [rows[2], rows[0], rows[1]]
 
     other = {**versions()} | {"source": "another"}

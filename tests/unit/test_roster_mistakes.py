@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,14 @@ def problems_of(path: Path) -> list[str]:
     return [problem.replace(f"{path.parent}/", "") for problem in raised.value.problems]
 
 
-def problems_in(folder: Path, *rows: str, header: str = HEADER) -> list[str]:
+def written_rows(folder: Path, header: str, rows: Sequence[str]) -> Path:
     path = folder / "mine.csv"
     path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
-    return problems_of(path)
+    return path
+
+
+def problems_in(folder: Path, *rows: str, header: str = HEADER) -> list[str]:
+    return problems_of(written_rows(folder, header, rows))
 
 
 def test_ten_bad_rows_give_one_list_of_ten_lines(tmp_path: Path) -> None:
@@ -180,3 +185,12 @@ def test_an_unknown_state_is_told_with_the_known_ones(name: str, told: str) -> N
 def test_a_seed_out_of_range_is_told() -> None:
     with pytest.raises(InputError, match="seed of the roster = -1"):
         synthesize(seed=-1)
+
+
+def test_more_sites_in_one_building_than_its_lines_can_be_numbered_are_refused(tmp_path: Path) -> None:
+    rows = [f"Polk,P {number},1,10,The Dome" for number in range(65_536)]
+    header = "county,precinct,delegates,attendance,building"
+    assert problems_in(tmp_path, *rows, header=header) == [
+        "Polk/The Dome: 65,536 sites in one building: no more than 65,535"
+    ]
+    assert len(read(written_rows(tmp_path, header, rows[:-1]))) == 65_535

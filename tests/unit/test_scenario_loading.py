@@ -289,10 +289,25 @@ def test_mistakes_of_a_file_and_of_overrides_are_told_together(tmp_path: Path) -
             "a.toml line 4: hotline.nuisance.0 = {'from': '19:00', 'to': '22:00', 'calls_per_hour': 200000}: expected",
         ),
         ("[clock]\ndoors = 18:30:00\n", "a.toml line 4: clock.doors = 18:30:00: expected a clock time"),
+        ("[clock]\nresolution = '19 d'\n", "a.toml line 3: clock: expected a resolution that still tells `until` from"),
+        ("[inbox]\nreaders = 1000001\n", "a.toml line 3: inbox: expected no more than 1,000,000 `readers`"),
+        ("[backend]\nfaults = ['slow']\n", 'a.toml line 4: backend.faults.0 = "slow": expected one of'),
     ],
 )
 def test_what_is_no_scenario_is_refused_in_words(tmp_path: Path, text: str, told: str) -> None:
     assert problems(written(tmp_path, "a.toml", text))[0].startswith(told)
+
+
+def test_more_windows_of_nuisance_calls_than_their_addresses_can_number_are_refused() -> None:
+    window = {"from": "19:00", "to": "20:00", "calls_per_hour": 1}
+    assert len(load("baseline", {"hotline.nuisance": [window] * 1024}).spec.hotline.nuisance) == 1024
+    (problem,) = problems("baseline", {"hotline.nuisance": [window] * 1025})
+    assert problem.endswith("expected no more than 1,024 windows in `nuisance`")
+
+
+def test_more_people_at_work_than_a_night_can_set_up_are_refused() -> None:
+    assert problems("baseline", {"hotline.operators": 1_000_001})[0].endswith("no more than 1,000,000 operators")
+    assert problems("baseline", {"headquarters.reviewers": 1_000_001})[0].endswith("no more than 1,000,000 `reviewers`")
 
 
 def test_overriding_every_shift_of_a_broken_list_is_refused_in_words(tmp_path: Path) -> None:

@@ -6,14 +6,15 @@ Knows nothing of pictures or of the command line.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from simulation.errors import InputError
-from simulation.experiment.comparison import scenario_table
 from simulation.experiment.folder import NIGHTS_FILE
+from simulation.experiment.packed import Row
+from simulation.experiment.run_file import scenario_table
 from simulation.experiment.staffing.confidence import CONFIDENCE, fewest_nights, lower_bound, nights_for
 from simulation.experiment.staffing.operators import Slot, slots_of
 from simulation.experiment.staffing.plan import OPERATORS_FILE, STATIONS_FILE, Plan, Planner
@@ -26,8 +27,6 @@ from simulation.night.summary import quantile
 from simulation.progress import Progress
 from simulation.scenario import Scenario
 from simulation.scenario.values import format_clock
-
-Row = Mapping[str, Any]
 
 PROOF_NIGHTS = 4  # as many as the search has
 PROOF_FROM = 100_000  # their numbers: no search comes so far
@@ -260,7 +259,7 @@ def plan_staff(
         **({"stations": stations} if stations else {}), **({"volunteers": volunteers} if volunteers else {}),
     }  # fmt: skip
     with open_work(
-        kind="staff", wanted=_toml({"staff": settings, "scenario": scenario_table(scenario)}), out=out, seed=seed,
+        kind="staff", wanted={"staff": settings, "scenario": scenario_table(scenario)}, out=out, seed=seed,
         fixed=fixed, engine=engine, workers=workers, cluster=cluster, resume=resume, force=force, progress=progress,
     ) as work:  # fmt: skip
         search = Search(
@@ -410,9 +409,3 @@ def _judged_json(judged: Judged) -> dict[str, Any]:
         "usual_shown": measure.shown(judged.usual),
         "scenario": {"nights": judged.nights_before, "nights_held": judged.held_before, "p50": judged.usual_before},
     }
-
-
-def _toml(table: Mapping[str, Any]) -> str:
-    import tomli_w
-
-    return tomli_w.dumps(table)

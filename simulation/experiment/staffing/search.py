@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from simulation.experiment.packed import Row
 from simulation.experiment.staffing import stations as check_in
 from simulation.experiment.staffing.confidence import misses_allowed
 from simulation.experiment.staffing.operators import Rota, Slot, fewest, trimmed
@@ -21,8 +22,6 @@ from simulation.experiment.staffing.targets import Part, Target, unanswered
 from simulation.experiment.work import Unit, Work
 from simulation.randomness import Integers
 from simulation.scenario import Scenario
-
-Row = Mapping[str, Any]
 
 PLENTY = 20_000  # operators, and lines: nobody ever waits for one
 LOAD_NIGHTS = 40  # from which the offered load is read
@@ -364,7 +363,7 @@ class Trial:
                 return tuple(broken)
         return None
 
-    def _rows(self, rota: Rota, nights: Sequence[int]) -> list[dict[str, Any]]:
+    def _rows(self, rota: Rota, nights: Sequence[int]) -> list[Row]:
         if not nights:
             return []
         scenario = self.planner.with_hotline(rota, self.lines)

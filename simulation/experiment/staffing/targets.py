@@ -5,15 +5,13 @@ Knows the measures by name only; knows nothing of how a plan is found.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from simulation.errors import InputError
 from simulation.experiment.measures import Goal, parse_goal
-
-Row = Mapping[str, Any]
+from simulation.experiment.packed import Row
 
 
 class Part(Enum):
