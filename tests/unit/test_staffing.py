@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ from simulation.errors import InputError
 from simulation.experiment.measures import parse_goal
 from simulation.experiment.staffing import stations as check_in_of
 from simulation.experiment.staffing.confidence import fewest_nights, lower_bound, misses_allowed, nights_for
+from simulation.experiment.staffing.findings import stations_sentence
 from simulation.experiment.staffing.operators import Rota, Slot, fewest, rota_of, shifts_of, slots_of, trimmed
 from simulation.experiment.staffing.plan import Planner
+from simulation.experiment.staffing.result import plan_staff
 from simulation.experiment.staffing.stations import Needs, Table, for_targets, for_total, meets, needs_of, summed
 from simulation.experiment.staffing.targets import Part, parse_targets
 from simulation.night import check_in, play_night
@@ -347,3 +350,19 @@ def test_a_closed_hotline_does_not_meet_a_target_on_holds(few: Scenario) -> None
     (target,) = parse_targets(["abandoned_share <= 10%"], 19 * HOUR)
     assert target.goal.holds(row)
     assert not target.holds(row, closed=0)
+
+
+def test_stations_that_help_nowhere_are_left_over_and_said_so(few: Scenario) -> None:
+    found = plan_staff(few, [], seed=1, stations=2000, nights=3, workers=1)
+    used, _ = found.station_counts
+    assert found.left_over == 2000 - used > 0
+    assert f"{2000 - used:,} of the 2,000 stations are left over" in " ".join(stations_sentence(found))
+    exactly = plan_staff(few, [], seed=1, stations=used, nights=3, workers=1)
+    assert exactly.left_over == 0
+    assert len(stations_sentence(exactly)) == 1
+
+
+def test_the_command_that_plays_a_plan_takes_its_lines_back(few: Scenario, tmp_path: Path) -> None:
+    found = plan_staff(few, [], seed=1, stations=len(few.roster), nights=3, workers=1)
+    for lines, text in ((7, "hotline.lines=7"), (0, "hotline.lines=unlimited")):
+        assert text in replace(found, plan=replace(found.plan, lines=lines)).command(tmp_path)

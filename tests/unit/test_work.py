@@ -19,7 +19,7 @@ import pytest
 from simulation import roster, workers
 from simulation.errors import InputError, UnfinishedError
 from simulation.experiment import run_nights, store
-from simulation.experiment.packed import PackedRow
+from simulation.experiment.packed import PackedRow, Row
 from simulation.experiment.run_file import differences, versions
 from simulation.experiment.work import Unit, Work, open_work
 from simulation.scenario import Scenario, load
@@ -148,7 +148,7 @@ def test_what_is_there_is_neither_done_again_nor_replaced_unasked(few: Scenario,
 def test_an_interrupted_search_goes_on_where_it_was(
     few: Scenario, other: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, played: list[Any]
 ) -> None:
-    def search(asked: Work) -> list[dict[str, Any]]:
+    def search(asked: Work) -> list[Row]:
         first = asked.rows([Unit(few, night) for night in range(3)])
         return first + asked.rows([Unit(other, night) for night in range(3)])
 

@@ -53,7 +53,12 @@ def stations_sentence(found: StaffPlan) -> list[str]:
     new, old = found.station_counts
     if found.plan.stations is None:
         return []
-    return [f"{plural(new, 'check-in station')} at {plural(len(found.scenario.roster), 'site')}, {_instead(new, old)}."]
+    said = [f"{plural(new, 'check-in station')} at {plural(len(found.scenario.roster), 'site')}, {_instead(new, old)}."]
+    if found.shared_out is not None and found.left_over:
+        total, kind = found.shared_out
+        spare = f"{found.left_over:,} of the {plural(total, kind)}"
+        said.append(f"{spare} are left over: one more anywhere would take next to no waiting away.")
+    return said
 
 
 def operators_sentence(found: StaffPlan) -> list[str]:
@@ -72,8 +77,11 @@ def operators_sentence(found: StaffPlan) -> list[str]:
         f"{plain(clock(slot.start))} to {plain(clock(slot.end))}, and nobody on duty after "
         f"{plain(clock(found.slots[last].end))}."
     )
-    lines = [] if found.plan.lines is None else [f"{plural(found.plan.lines, 'line')} are enough."]
-    return [sentence, *lines]
+    if found.plan.lines is None:
+        return [sentence]
+    if found.plan.lines == 0:
+        return [sentence, "A line for every caller: no limit that was tried is enough."]
+    return [sentence, f"{plural(found.plan.lines, 'line')} {'is' if found.plan.lines == 1 else 'are'} enough."]
 
 
 def dollars_sentence(found: StaffPlan) -> str:

@@ -93,6 +93,7 @@ class StaffPlan:
     rows_before: Sequence[Row] = field(repr=False)  # the first of these with the scenario's own plan
     named: Named = Named("NAME")
     repeats: str = ""  # the command that repeats the search
+    shared_out: tuple[int, str] | None = None  # how many "station"s, or "volunteer"s, were to be given out
 
     @property
     def unmet(self) -> Sequence[Unmet]:
@@ -139,6 +140,14 @@ class StaffPlan:
         }
         return parts | {"total": (sum(new for new, _ in parts.values()), sum(old for _, old in parts.values()))}
 
+    @property
+    def left_over(self) -> int:
+        """How many of those that were to be shared out would take no waiting away anywhere."""
+        if self.shared_out is None or self.plan.stations is None:
+            return 0
+        total, kind = self.shared_out
+        return total - sum(volunteers_for(k) if kind == "volunteer" else k for k in self.plan.stations)
+
     def command(self, folder: Path) -> str:
         """The command that plays the plan, on nights that the search did not see."""
         planned: dict[str, list[str]] = {}
@@ -148,8 +157,8 @@ class StaffPlan:
                 planned["checkin.stations"] = ["--set", "checkin.stations=none"]
         if self.plan.rota is not None:
             planned["hotline.operators"] = ["--set", f"hotline.operators=@{folder / OPERATORS_FILE}"]
-        if self.plan.lines:
-            planned["hotline.lines"] = ["--set", f"hotline.lines={self.plan.lines}"]
+        if self.plan.lines is not None:
+            planned["hotline.lines"] = ["--set", f"hotline.lines={self.plan.lines or 'unlimited'}"]
         words = [
             "caucus",
             "simulate",
@@ -193,6 +202,7 @@ class StaffPlan:
             "stations": {
                 "planned": stations[0],
                 "scenario": stations[1],
+                "left_over": self.left_over,
                 "volunteers": None if self.plan.stations is None else sum(map(volunteers_for, self.plan.stations)),
                 "sites": len(self.scenario.roster),
             },
@@ -266,7 +276,8 @@ def plan_staff(
             work, planner, wanted, allowed(wanted, nights), nights, seed, fixed, engine, stations or volunteers,
             volunteers is not None, lines,
         )  # fmt: skip
-        found = replace(_proved(search, prove), named=named, repeats=command)
+        shared = (total, "volunteer" if volunteers else "station") if (total := stations or volunteers) else None
+        found = replace(_proved(search, prove), named=named, repeats=command, shared_out=shared)
         if out is not None:
             from simulation.report.staffing import page
 

@@ -201,8 +201,8 @@ class Search:
         found = Found(Plan(), offered=offered)
         trial = Trial(self.work, planner, targets, misses, rows, lines)
         rota = fewest(slots, offered.mean, PLENTY, trial, self.near)
-        if rota is None:  # plenty is enough, so this cannot be but by luck: say how it is with plenty
-            found.unmet += [Unmet(target, 0, self.nights, None) for target in targets]
+        if rota is None:  # plenty is enough, so this cannot be but for rounding: say how it is with plenty
+            found.unmet += [Unmet(target, *_with_plenty(target, rows, closed)) for target in targets]
             return found
         if lines is not None:
             lines, rota = self._lines(trial, rota, slots)
@@ -288,10 +288,16 @@ def unmet_in(
     """The targets that miss in more of these nights than they may."""
     found = []
     for target, most in zip(targets, misses, strict=True):
-        held = sum(target.holds(row, calls) for row, calls in zip(rows, closed, strict=True))
-        if len(rows) - held > most:
-            found.append(Unmet(target, held, len(rows), usual_value(target, rows)))
+        held, nights, usual = _with_plenty(target, rows, closed)
+        if nights - held > most:
+            found.append(Unmet(target, held, nights, usual))
     return found
+
+
+def _with_plenty(target: Target, rows: Sequence[Row], closed: Sequence[int]) -> tuple[int, int, float | None]:
+    """In how many nights a target holds, of how many, and the median night's value."""
+    held = sum(target.holds(row, calls) for row, calls in zip(rows, closed, strict=True))
+    return held, len(rows), usual_value(target, rows)
 
 
 def usual_value(target: Target, rows: Sequence[Row]) -> float | None:
