@@ -100,12 +100,12 @@ def calibrate(
         said += ["--roster", str(roster)] if roster else []
         said += [part for setting in settings for part in ("--set", setting)]
         command = shlex.join(["caucus", "calibrate", name_or_file, *said])
-        files: dict[str, Any] = {
-            "report.html": page(found, command),
-            "summary.json": found.summary(),
-            "calibration.parquet": found.frame(),
-        }
         if folder is not None:
-            files[f"{scenario.name}-calibrated.toml"] = calibration.file_text(found, name_or_file, folder, settings)
-        work.finish(files)
+            files: dict[str, Any] = {
+                "report.html": page(found, command, engine),
+                "summary.json": found.summary(),
+                "calibration.parquet": found.frame(),
+                f"{scenario.name}-calibrated.toml": calibration.file_text(found, name_or_file, folder, settings),
+            }
+            work.finish(files)
     click.echo(json.dumps(found.summary()) if as_json else calibration.result_text(found, folder))

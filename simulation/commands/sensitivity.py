@@ -96,11 +96,12 @@ def sensitivity(
         said += ["--roster", str(roster)] if roster else []
         said += [part for setting in settings for part in ("--set", setting)]
         command = shlex.join(["caucus", "sensitivity", name_or_file, *said])
-        work.finish(
-            {
-                "report.html": page(found, command),
-                "summary.json": found.summary(),
-                "sensitivity.parquet": found.frame(),
-            }
-        )
+        if folder is not None:
+            work.finish(
+                {
+                    "report.html": page(found, command, engine),
+                    "summary.json": found.summary(),
+                    "sensitivity.parquet": found.frame(),
+                }
+            )
     click.echo(json.dumps(found.summary()) if as_json else result_text(found, folder))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simulation.experiment.calibration import Calibration, Fit, Marginal
+from simulation.experiment.run_file import versions
 from simulation.night.curves import STEP
 from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
@@ -27,8 +28,8 @@ ROW = 30
 WHAT = {"reported": "held by headquarters", "released": "released", "hold": "on hold until answered"}
 
 
-def page(found: Calibration, command: str) -> str:
-    """The page; equal input gives equal text. `command` repeats it."""
+def page(found: Calibration, command: str, engine: str) -> str:
+    """The page; equal input gives equal text. `command` repeats it; `engine` played its nights."""
     basis = (
         f"From {number(found.draws)} nights drawn from all over the ranges, and {number(found.checks)} nights of the "
         "calibrated scenario. Bands hold nine nights in ten."
@@ -44,11 +45,11 @@ def page(found: Calibration, command: str) -> str:
         basis=basis,
         chapters=chapters,
         command=command,
-        facts=_facts(found),
+        facts=_facts(found, engine),
     )
 
 
-def _facts(found: Calibration) -> list[tuple[str, list[str]]]:
+def _facts(found: Calibration, engine: str) -> list[tuple[str, list[str]]]:
     distance = (
         "root mean square, over the curve's figures, of the deviation from the observed one in units of the spread "
         "over all draws (median absolute deviation, as a standard deviation)"
@@ -67,6 +68,8 @@ def _facts(found: Calibration) -> list[tuple[str, list[str]]]:
         ("accepted", [nearest]),
         ("informed", [informed]),
         ("precincts", [found.scenario.roster.source]),
+        ("engine", [engine]),
+        ("versions", [f"{name} {version}" for name, version in sorted(versions().items())]),
     ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from simulation.experiment.run_file import versions
 from simulation.experiment.sensitivity import LUCK, OfMeasure, Sensitivity
 from simulation.report import plot
 from simulation.report.chapter import Chapter, KeyNumber, Panel, Table
@@ -25,8 +26,8 @@ NUMBER = 118  # of the width of a picture: the numbers beside a bar
 APART = 15  # of a picture's units between two labels
 
 
-def page(found: Sensitivity, command: str) -> str:
-    """The page; equal input gives equal text. `command` repeats it."""
+def page(found: Sensitivity, command: str, engine: str) -> str:
+    """The page; equal input gives equal text. `command` repeats it; `engine` played its nights."""
     basis = (
         f"From {number(found.nights)} simulated nights. Uncertainty is the variance over nights in which every "
         f"assumption is drawn from its range; a share of it comes with its 95{THIN}% interval."
@@ -42,11 +43,11 @@ def page(found: Sensitivity, command: str) -> str:
         basis=basis,
         chapters=chapters,
         command=command,
-        facts=_facts(found),
+        facts=_facts(found, engine),
     )
 
 
-def _facts(found: Sensitivity) -> list[tuple[str, list[str]]]:
+def _facts(found: Sensitivity, engine: str) -> list[tuple[str, list[str]]]:
     plan = found.plan
     screening = f"Morris: {plan.trajectories} trajectories over all assumptions, each in a night of its own"
     swings = (
@@ -63,6 +64,8 @@ def _facts(found: Sensitivity) -> list[tuple[str, list[str]]]:
         ("end to end", [swings]),
         ("indices", [indices]),
         ("precincts", [found.scenario.roster.source]),
+        ("engine", [engine]),
+        ("versions", [f"{name} {version}" for name, version in sorted(versions().items())]),
     ]
 
 

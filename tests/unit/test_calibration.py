@@ -269,7 +269,7 @@ def test_a_truth_beyond_the_range_crowds_at_its_end_and_is_told() -> None:
 
 
 def test_the_page_says_what_the_curve_informs_and_how_it_fits() -> None:
-    text = page(found(), "caucus calibrate iowa-2016 --to made.csv")
+    text = page(found(), "caucus calibrate iowa-2016 --to made.csv", "compiled")
     assert "All two observed figures lie in the band of the calibrated night" in text
     assert f"{MADE_BY} lies between" in text
     assert "caucus calibrate iowa-2016 --to made.csv" in text

@@ -113,7 +113,7 @@ def test_what_the_night_does_not_use_is_listed_without_effect() -> None:
     found = played(lambda at, number: at[used] + luck(number), plan=Plan(base=64))
     assert [a.key for a in found.unused] == [key for key in keys() if key != used]
     assert [a.key for a in found.ranked()] == [used]
-    text = page(found, "caucus sensitivity iowa-2016")
+    text = page(found, "caucus sensitivity iowa-2016", "compiled")
     assert f"{len(keys()) - 1} assumptions move none of these measures" in text
 
 
@@ -134,7 +134,9 @@ def test_a_measure_that_never_varies_has_no_indices_and_says_so() -> None:
     assert (found.studied, found.ranked()) == ([], [])
     assert found.of_measures[0].indices == {}
     assert "in_line@19:00 is the same in every night." in found.advice()
-    assert "Nothing moves in_line@19:00: it is 12 in every night" in page(found, "caucus sensitivity iowa-2016")
+    assert "Nothing moves in_line@19:00: it is 12 in every night" in page(
+        found, "caucus sensitivity iowa-2016", "compiled"
+    )
 
 
 def test_what_never_happened_counts_as_the_end_of_the_night() -> None:
@@ -150,7 +152,7 @@ def test_what_never_happened_counts_as_the_end_of_the_night() -> None:
     (of,) = found.of_measures
     assert of.effects[keys()[0]].at_high == clock.until
     assert of.never > 0
-    assert "it never happened" in page(found, "caucus sensitivity iowa-2016")
+    assert "it never happened" in page(found, "caucus sensitivity iowa-2016", "compiled")
 
 
 def test_the_same_seed_asks_for_the_same_nights_and_another_one_for_others() -> None:
