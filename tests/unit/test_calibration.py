@@ -123,7 +123,7 @@ def test_a_curve_of_pure_luck_informs_nothing() -> None:
     nothing = calibrate(night(), TRUE_CURVE, lucky, seed=SEED, draws=1000, checks=20)
     assert nothing.informed == []
     assert nothing.calibrated.document == night().document
-    text = page(nothing, "caucus calibrate")
+    text = page(nothing, "caucus calibrate", "compiled")
     assert "The curve leaves every assumption where it was" in text
 
 
