@@ -263,7 +263,7 @@ def test_a_truth_beyond_the_range_crowds_at_its_end_and_is_told() -> None:
     assert [m.pressed for m in pressed.informed] == ["high"]
     assert [m.pressed for m in found().informed] == [""]
     assert f"{MADE_BY} crowds at the high end of its range: what fits best may lie beyond it." in page(
-        pressed, "caucus"
+        pressed, "caucus", "compiled"
     )
     assert "crowds at the high end" in result_text(pressed, None)
 
