@@ -138,7 +138,7 @@ def main() -> None:
     luck = random.Random(2020)
     with tempfile.TemporaryDirectory() as text:
         place = Path(text)
-        subprocess.run(command(place / "quiet", asked.nights), check=True)
+        subprocess.run(command(place / "quiet", asked.nights), check=True, stdout=subprocess.DEVNULL)
         wanted = digests(place / "quiet")
         found = [killed(what, asked.kills, asked.nights, place / what, luck) for what in ("worker", "main")]
         missed = [f"{one['what']}: {one['nights_lost_or_played_again']} nights lost" for one in found
