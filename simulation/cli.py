@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import traceback
+from importlib import import_module
 from typing import Any
 
 import click
@@ -18,8 +19,23 @@ from simulation.errors import InputError, UnfinishedError
 INTERRUPTED = 130  # what shells report for a command that Ctrl-C ended: 128 + SIGINT
 
 
+# Groups that stand above this package, which knows no more of them than these names.
+ABOVE = {"backend": "loadtests.backend.commands", "loadtest": "loadtests.commands"}
+
+
 class Caucus(click.Group):
     """The command group, with one way for a command to fail: a message on stderr and its exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands, sorted."""
+        return sorted({*super().list_commands(ctx), *ABOVE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name."""
+        if cmd_name in ABOVE:
+            found: click.Command = getattr(import_module(ABOVE[cmd_name]), cmd_name)
+            return found
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; InputError exits with 2, Ctrl-C with 130, anything unforeseen with 1."""

@@ -1,0 +1,101 @@
+"""How often somebody may try: token buckets in this process, and locks by failures that the database remembers.
+
+All of it is answered before any PIN is hashed. Knows nothing of accounts: an unknown user is locked like a known one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class Buckets:
+    """A token bucket for each key: `burst` tries at once, `per_s` more each second; `most` keys are kept."""
+
+    def __init__(self, burst: float, per_s: float, most: int = 65_536) -> None:
+        self._burst = burst
+        self._per_s = per_s
+        self._most = most
+        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()  # key: tokens left, and when
+
+    def wait_s(self, key: str, now_s: float) -> float:
+        """The seconds until there is a token; 0: there is one."""
+        return max(0.0, (1 - self._left(key, now_s)) / self._per_s)
+
+    def take(self, key: str, now_s: float) -> float:
+        """Take a token and return 0, or the seconds until there is one."""
+        left = self._left(key, now_s)
+        if left < 1:
+            return (1 - left) / self._per_s
+        self._levels[key] = (left - 1, now_s)
+        self._levels.move_to_end(key)
+        if len(self._levels) > self._most:
+            self._levels.popitem(last=False)  # the one that was taken from longest ago: full again, or nearly
+        return 0.0
+
+    def _left(self, key: str, now_s: float) -> float:
+        left, since_s = self._levels.get(key, (self._burst, now_s))
+        return min(self._burst, left + (now_s - since_s) * self._per_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """So many failures within the window, and the next attempt has to wait until the oldest of them is past it."""
+
+    failures: int
+    window_ms: int
+    spares_known_devices: bool
+    line: str
+
+
+# A PIN of 6 digits is one of a million. 20 guesses an hour by all strangers together are 1 chance in 6,000 against one
+# precinct in a night of 8 hours; 30 a quarter of an hour from one address leave a school with 30 precincts alone.
+LOCKS: Mapping[str, Lock] = {
+    "device": Lock(5, 15 * 60_000, False, "failures of one user on one device"),
+    "address": Lock(5, 15 * 60_000, True, "failures of one user from one address"),
+    "source": Lock(30, 15 * 60_000, True, "failures of any users from one address"),
+    "user": Lock(20, 60 * 60_000, True, "failures of one user from anywhere"),
+}
+LONGEST_WINDOW_MS = max(lock.window_ms for lock in LOCKS.values())
+SUSPICIOUS_FAILURES = 3  # from one address, or for one user: the next hash waits behind those of people without
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Failures within one lock's window: how many, and when the oldest was."""
+
+    count: int
+    oldest_at_ms: int
+
+
+def locked_for_ms(found: Mapping[str, Failures], known_device: bool, now_ms: int) -> int:
+    """How long this attempt has to wait; 0: not at all.
+
+    Whoever logged in on this device before is spared what strangers did: only failures on the device itself count.
+    """
+    return max(
+        (
+            max(1, found[name].oldest_at_ms + lock.window_ms - now_ms)
+            for name, lock in LOCKS.items()
+            if found[name].count >= lock.failures and not (known_device and lock.spares_known_devices)
+        ),
+        default=0,
+    )
+
+
+def is_suspicious(found: Mapping[str, Failures], known_device: bool) -> bool:
+    """Whether this attempt's hash waits behind the others', so that guessing does not delay the chairs."""
+    if known_device:
+        return False
+    return found["source"].count >= SUSPICIOUS_FAILURES or found["user"].count >= SUSPICIOUS_FAILURES
+
+
+def locks_markdown() -> str:
+    """The table of the reference page."""
+    rows = [
+        f"| {one.line} | {one.failures} | {one.window_ms // 60_000} | {'no' if one.spares_known_devices else 'yes'} |"
+        for one in LOCKS.values()
+    ]
+    head = ("| what is counted | most | within minutes | also where the user logged in before |", "|---|---|---|---|")
+    return "\n".join((*head, *rows)) + "\n"

@@ -1,0 +1,441 @@
+"""At what load a backend breaks: a search by trials, each of which may be lucky, may be void, or may leave a mess behind.
+
+In the spirit of MLRsearch (IETF draft-ietf-bmwg-mlrsearch: short trials to bracket, long ones repeated where it is
+close), but any objective may decide, and what is answered is an interval. Knows nothing of HTTP, of Locust, nor of how
+a trial is measured; time is whatever clock it is given.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from loadtests.objectives import Judgement, Objective, Trial, judge
+
+if TYPE_CHECKING:
+    from loadtests.recovery import Recovery
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Kind: TypeAlias = Literal["bracket", "narrow", "probe"]
+Measure: TypeAlias = Callable[[float, float], Trial]  # requests a second, seconds
+
+STEP_S = 30.0  # the trials that decide: a breaking point is the load at which half of all steps of this length break
+SHORT_S = 10.0  # those that bracket: a 2 % overload passes one in three of them
+PROBE_S = 1.0
+BUDGET_S = 240.0
+WIDTH = 0.05  # of the interval, as a share of its low end
+CONFIDENCE = 0.96
+LEAST_PER_S = 1.0  # below this nothing is searched
+OVERHEAD_S = 2.0
+_VOID_TWICE = 2  # voided so often in a row at one load, the generator cannot give it
+_REST_S = (1.0, 2.0, 4.0, 8.0, 16.0, 29.0)  # between probes of a backend that is not well: a minute in all
+
+
+class Tried(NamedTuple):
+    """A trial that was made, why, and what the objectives say."""
+
+    kind: Kind
+    at_s: float  # from the start of the search
+    rate_per_s: float  # asked for
+    trial: Trial
+    judgement: Judgement
+
+    @property
+    def counts(self) -> bool:
+        """Whether it says where the backend breaks."""
+        return self.trial.void is None and self.kind != "probe"
+
+    def as_json(self) -> dict[str, Any]:
+        """Flat, but for the objectives."""
+        trial = self.trial
+        return {
+            "kind": self.kind,
+            "at_s": round(self.at_s, 3),
+            "rate_per_s": self.rate_per_s,
+            "seconds": trial.seconds,
+            "requests": trial.requests,
+            "offered_per_s": trial.offered_per_s,
+            "completed_per_s": trial.completed_per_s,
+            "goodput_share": trial.goodput_share,
+            "error_share": trial.error_share,
+            "p50_s": _finite(trial.latency_s(0.5)),
+            "p99_s": _finite(trial.latency_s(0.99)),
+            "backlog_slope_per_s": trial.backlog_slope_per_s,
+            "lost": trial.lost,
+            "void": trial.void,
+            "holds": None if trial.void else self.judgement.holds,
+            "objectives": self.judgement.as_json(),
+        }
+
+
+@dataclass(frozen=True)
+class BreakingPoint:
+    """Where a flow breaks. The high end is None where nothing broke that could be offered."""
+
+    flow: str
+    requests_per_s: tuple[float, float | None]
+    night_per_s: float | None  # requests a second of one caucus night
+    valid: bool  # an interval as narrow as asked for, or as the number of arrivals allows
+    why: str | None  # it is not
+    limited_by: str | None  # what ran out
+    broke: tuple[str, ...]  # the objectives that broke, most often first
+    seconds: float
+    trials: tuple[Tried, ...]
+    recoveries: tuple[Recovery, ...] = field(default=())
+
+    @property
+    def nights(self) -> tuple[float, float | None] | None:
+        """The same in caucus nights."""
+        if not self.night_per_s:
+            return None
+        low, high = self.requests_per_s
+        return low / self.night_per_s, None if high is None else high / self.night_per_s
+
+    @property
+    def width(self) -> float | None:
+        """Of the interval, as a share of its low end."""
+        low, high = self.requests_per_s
+        return None if high is None or low <= 0 else high / low - 1
+
+    @property
+    def recovery_s(self) -> float | None:
+        """After an overload without retries; None: not measured, or it did not come back."""
+        return next((found.recovery_s for found in self.recoveries if not found.retries), None)
+
+    @property
+    def metastable(self) -> bool | None:
+        """Whether an overload that is over keeps it down, with or without retries; None: not measured."""
+        known = [found.metastable for found in self.recoveries if found.metastable is not None]
+        return any(known) if known else None
+
+    def meets(self, requirement: Objective) -> bool:
+        """Whether "nights >= 5", "recovery < 30 s" holds; what is not known, or not valid, meets nothing."""
+        if requirement.metric == "recovery":
+            return self.recovery_s is not None and not self.metastable and requirement.required((self.recovery_s,))
+        interval = self.nights if requirement.metric == "nights" else self.requests_per_s
+        if interval is None or (interval[1] is None and not requirement.op.startswith(">")):
+            return False
+        return requirement.required(interval)
+
+    def with_recoveries(self, recoveries: Sequence[Recovery]) -> BreakingPoint:
+        """The same, and how it comes back."""
+        return replace(self, recoveries=tuple(recoveries))
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of `break --json`."""
+        nights = self.nights
+        return {
+            "flow": self.flow,
+            "requests_per_s": list(self.requests_per_s),
+            "nights": None if nights is None else list(nights),
+            "limited_by": self.limited_by,
+            "broke": list(self.broke),
+            "valid": self.valid,
+            "why": self.why,
+            "width": self.width,
+            "confidence": CONFIDENCE,
+            "recovery_s": self.recovery_s,
+            "metastable": self.metastable,
+            "recoveries": [found.as_json() for found in self.recoveries],
+            "seconds": self.seconds,
+            "trials": [tried.as_json() for tried in self.trials],
+        }
+
+
+def search(
+    measure: Measure,
+    objectives: Sequence[Objective],
+    *,
+    start_per_s: float,
+    flow: str = "mix",
+    night_per_s: float | None = None,
+    most_per_s: float = math.inf,
+    budget_s: float = BUDGET_S,
+    width: float = WIDTH,
+    more_workers: Callable[[], bool] | None = None,
+    ran_out: Callable[[Trial], str | None] = lambda trial: None,
+    told: Callable[[Tried], None] = lambda tried: None,
+    rest: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> BreakingPoint:
+    """The breaking point: doubling from `start_per_s` to bracket it, then trials where they tell most.
+
+    `most_per_s` is never exceeded. `more_workers` is asked after a void trial, and says whether the generator is
+    stronger now. `ran_out` names the resource that a broken trial exhausted. `told` hears of every trial.
+    """
+    state = _Search(measure, objectives, max(start_per_s, LEAST_PER_S), most_per_s, budget_s, more_workers, told, rest, clock)
+    try:
+        state.bracket()
+        state.narrow(width)
+    except _EndedError as ended:
+        state.ended = str(ended)
+    low, high = state.interval()
+    limited_by, valid, why = state.limit(low, high, width, ran_out)
+    broke = Counter(f.objective.text for t in state.trials if t.counts for f in t.judgement.broken)
+    return BreakingPoint(
+        flow, (low, high), night_per_s, valid, why, limited_by, tuple(text for text, _ in broke.most_common()),
+        clock() - state.began, tuple(state.trials),
+    )  # fmt: skip
+
+
+class _EndedError(Exception):
+    """Why the search cannot go on."""
+
+
+class _Search:
+    """One search under way."""
+
+    def __init__(
+        self,
+        measure: Measure,
+        objectives: Sequence[Objective],
+        start_per_s: float,
+        most_per_s: float,
+        budget_s: float,
+        more_workers: Callable[[], bool] | None,
+        told: Callable[[Tried], None],
+        rest: Callable[[float], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.measure, self.objectives, self.start_per_s, self.most_per_s = measure, objectives, start_per_s, most_per_s
+        self.budget_s, self.more_workers, self.told, self.rest, self.clock = budget_s, more_workers, told, rest, clock
+        self.began = clock()
+        self.trials: list[Tried] = []
+        self.holds_at: float | None = None  # the ends of the bracket
+        self.breaks_at: float | None = None
+        self.ceiling_per_s = math.inf  # what the generator cannot give
+        self.unwell = False
+        self.ended: str | None = None
+
+    def bracket(self) -> None:
+        """Doubles until it breaks, or halves until it holds."""
+        rate = min(self.start_per_s, self.most_per_s)
+        while True:
+            tried = self.tried("bracket", rate, SHORT_S)
+            if tried is not None and tried.judgement.holds:
+                self.holds_at = rate
+            elif tried is not None:
+                self.breaks_at = rate
+            if self.holds_at is not None and self.breaks_at is not None:
+                return
+            if self.holds_at is None:
+                rate = min(rate, self.ceiling_per_s) / 2
+                if rate < LEAST_PER_S:
+                    return
+                continue
+            if self.holds_at >= self.most_per_s:
+                return
+            rate = min(2 * self.holds_at, self.most_per_s)
+            if rate >= self.ceiling_per_s:
+                if self.ceiling_per_s / self.holds_at < 1.1:
+                    return
+                rate = math.sqrt(self.holds_at * self.ceiling_per_s)
+
+    def narrow(self, width: float) -> None:
+        """Trials where they tell most, until the interval is narrow or time is up."""
+        if self.holds_at is None or self.breaks_at is None:
+            return
+        while True:
+            belief = self.belief
+            low, high = belief.interval(CONFIDENCE)
+            if high / low - 1 <= width * 0.9:  # a little less: it rests on few trials
+                return
+            spare = self.left_s - (PROBE_S if self.unwell else 0) - 1
+            if spare < SHORT_S:
+                return
+            rate, seconds = belief.next_trial(self.guess_per_s, spare)
+            self.tried("narrow", min(rate, self.ceiling_per_s * 0.98), seconds)
+
+    @property
+    def left_s(self) -> float:
+        return self.budget_s - (self.clock() - self.began)
+
+    def tried(self, kind: Kind, rate: float, seconds: float) -> Tried | None:
+        """A trial of a backend that is well; None where the generator cannot give the load."""
+        for _ in range(_VOID_TWICE):
+            if self.unwell:
+                self.wait_until_well()
+            if self.left_s < seconds:
+                raise _EndedError(f"the {self.budget_s:.0f} s that a search may take were over")
+            tried = self.keep(kind, rate, seconds)
+            self.unwell = not tried.judgement.holds
+            if tried.trial.void is None:
+                return tried
+            if self.more_workers is not None and self.more_workers():
+                return self.tried(kind, rate, seconds)
+        self.ceiling_per_s = min(self.ceiling_per_s, rate)
+        return None
+
+    def keep(self, kind: Kind, rate: float, seconds: float) -> Tried:
+        at = self.clock() - self.began
+        trial = self.measure(rate, seconds)
+        tried = Tried(kind, at, rate, trial, judge(trial, self.objectives))
+        self.trials.append(tried)
+        self.told(tried)
+        return tried
+
+    def wait_until_well(self) -> None:
+        """Waits until the backend answers a few requests as it did when it was calm: a collapsed state carries over."""
+        calm = [t.trial.latency_s(0.5) for t in self.trials if t.counts and t.judgement.holds]
+        calm_s = min(calm, default=math.inf)
+        rate = max(5.0, min(self.start_per_s, (self.holds_at or self.start_per_s) / 10))
+        before = math.inf
+        for pause in (0.0, *_REST_S):
+            if pause:
+                self.rest(min(pause, max(0.0, self.left_s)))
+            if self.left_s < PROBE_S:
+                raise _EndedError(f"the {self.budget_s:.0f} s that a search may take were over")
+            probe = self.keep("probe", rate, PROBE_S).trial
+            median = probe.latency_s(0.5)
+            # Where it was never seen calm, it has settled when its latency falls no more.
+            well = median <= 2 * calm_s + 0.01 if calm else before / 2 < median < math.inf
+            if probe.goodput_share >= 0.9 and well:
+                self.unwell = False
+                return
+            before = median
+        raise _EndedError("the backend did not come back within a minute of rest after it was overloaded")
+
+    @property
+    def belief(self) -> _Belief:
+        """Where the verdicts say that it breaks, wherever it may: what is answered rests on them alone."""
+        return _Belief(self.evidence)
+
+    @property
+    def guess_per_s(self) -> float | None:
+        """What an overloaded backend got done: it steers where to look, and has no say in what is answered."""
+        return max((t.trial.completed_per_s for t in self.evidence if not t.judgement.holds), default=None)
+
+    @property
+    def evidence(self) -> list[Tried]:
+        return [tried for tried in self.trials if tried.counts]
+
+    def interval(self) -> tuple[float, float | None]:
+        if self.holds_at is None:
+            return 0.0, self.breaks_at
+        if self.breaks_at is None:
+            return self.holds_at, None
+        low, high = self.belief.interval(CONFIDENCE)
+        return low, high
+
+    def limit(
+        self, low: float, high: float | None, width: float, ran_out: Callable[[Trial], str | None]
+    ) -> tuple[str | None, bool, str | None]:
+        """What ran out, whether the interval can be trusted, and why not."""
+        if high is None:
+            if self.ceiling_per_s < math.inf:
+                return "generator", False, f"the generator is the limit: it cannot give {self.ceiling_per_s:.0f}/s"
+            return None, False, self.ended or f"nothing broke up to {self.most_per_s:.0f}/s, which must not be exceeded"
+        named = Counter(what for t in self.evidence if not t.judgement.holds and (what := ran_out(t.trial)))
+        limited_by = named.most_common(1)[0][0] if named else None
+        if self.holds_at is None:
+            return limited_by, True, f"it does not hold at {high:.3g}/s either"
+        allowed = max(width, self.allowed_width(low))
+        found = high / low - 1
+        if found <= allowed:
+            reason = None if found <= width else f"{found:.0%} wide: arrivals at {low:.0f}/s vary that much in a step"
+            return limited_by, True, reason
+        why = self.ended or (
+            f"the generator cannot give {self.ceiling_per_s:.0f}/s" if self.ceiling_per_s < high else
+            f"{found:.0%} wide when time was up"
+        )  # fmt: skip
+        return limited_by, False, why
+
+    @staticmethod
+    def allowed_width(rate: float) -> float:
+        """As narrow as half a dozen steps make it, when arrivals are Poisson."""
+        return 7.0 / math.sqrt(rate * STEP_S)
+
+
+class _Belief:
+    """How likely each load is the breaking point, given the verdicts of trials.
+
+    A trial at load x holds with probability Phi((ln b - ln x) / s), b the breaking point; with Poisson arrivals the
+    luck s of a trial is k / sqrt(its arrivals), k about 1 for a queue of fixed service times and unknown for any other
+    backend, so that both b and k are on the grid. Some trials come out wrong whatever the load (a hiccup of the
+    machine): 1 in 100, or 1 in 500 where the verdict is sure. Short trials pass a little more load than long ones do.
+    """
+
+    POINTS, CANDIDATES = 400, 25
+
+    def __init__(self, evidence: Sequence[Tried]) -> None:
+        loads = [tried.trial.offered_per_s for tried in evidence]
+        low = max((x for x, t in zip(loads, evidence, strict=True) if t.judgement.holds), default=min(loads) / 2)
+        high = min((x for x, t in zip(loads, evidence, strict=True) if not t.judgement.holds), default=max(loads) * 2)
+        low, high = min(low, high), max(low, high)
+        self.points: Floats = np.linspace(math.log(low / 1.25), math.log(high * 1.25), self.POINTS)
+        self.luck: Floats = np.geomspace(0.5, 16, 13)
+        arrivals = low * STEP_S
+        prior = -0.5 * (np.log(self.luck / 1.2) / 0.5) ** 2
+        log = np.broadcast_to(prior, (self.POINTS, len(self.luck))).copy()
+        self.guess_spread = max(0.015, 1.5 / math.sqrt(arrivals))
+        for x, tried in zip(loads, evidence, strict=True):
+            wrong = 0.002 if tried.judgement.sure else 0.01
+            holds = self.chance(math.log(x), tried.trial.seconds, wrong)
+            log += np.log(holds if tried.judgement.holds else 1 - holds)
+        self.weights: Floats = np.exp(log - log.max())
+        self.weights /= self.weights.sum()
+
+    def chance(self, at: float, seconds: float, wrong: float) -> Floats:
+        """Of a trial that holds, for each breaking point and each luck."""
+        from scipy.special import ndtr
+
+        spread = self.luck / math.sqrt(max(1.0, math.exp(at) * seconds))
+        if seconds < STEP_S * 0.9:
+            unit = 1 / math.sqrt(max(1.0, math.exp(at) * seconds))
+            spread = np.hypot(spread, math.hypot(0.02, unit))
+            at -= 1.2 * unit
+        chance: Floats = wrong + (1 - 2 * wrong) * ndtr((self.points[:, None] - at) / spread)
+        return chance
+
+    @cached_property
+    def density(self) -> Floats:
+        """Of the breaking point, whatever the luck."""
+        density: Floats = self.weights.sum(axis=1)
+        return density
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Equal tails."""
+        tail = (1 - confidence) / 2
+        below = np.cumsum(self.density)
+        low, high = np.interp([tail, 1 - tail], below, self.points)
+        return math.exp(low), math.exp(high)
+
+    def next_trial(self, guess_per_s: float | None, longest_s: float) -> tuple[float, float]:
+        """The load and the length of the trial that, a second, is expected to narrow the interval most."""
+        likely = self.weights
+        if guess_per_s is not None:
+            off = (self.points - math.log(max(guess_per_s, 1e-9))) / self.guess_spread
+            likely = likely * (0.01 + np.exp(-0.5 * off**2))[:, None]
+            likely = likely / likely.sum()
+        low, high = (math.log(end) for end in self.interval(0.99))
+        best, most = (math.exp((low + high) / 2), STEP_S), -math.inf
+        for seconds in (SHORT_S, STEP_S):
+            if seconds > longest_s:
+                continue
+            for at in np.linspace(low, high, self.CANDIDATES):
+                chance = self.chance(at, seconds, 0.005)
+                p = float((likely * chance).sum())
+                held = (self.weights * chance).sum(axis=1)
+                width = p * self._width(held) + (1 - p) * self._width(self.density - held)
+                gain = (high - low - width) / (seconds + OVERHEAD_S)
+                if gain > most:
+                    best, most = (math.exp(at), seconds), gain
+        return best
+
+    def _width(self, density: Floats) -> float:
+        tail = (1 - 0.99) / 2
+        below = np.cumsum(density)
+        low, high = np.interp([tail * below[-1], (1 - tail) * below[-1]], below, self.points)
+        return float(high - low)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,531 @@
+"""One precinct walked through an evening at a backend: what works, what the mapping misses, what is not guaranteed.
+
+Speaks only the contract; whose backend it is, it does not know. Every write is a test record, marked with the run's id.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from loadtests import ledger
+from loadtests.contract import STEPS, Ask, Backend, Operation, Outcome, Reply, Report, Request, Session, Site
+from loadtests.contract import evening as writes_of
+from loadtests.contract import signed_in as session_of
+from loadtests.guards import Redaction
+from loadtests.sender import NoAnswerError
+from loadtests.users.accounts import CHAIR, CLERK, REVIEWER, Account, Accounts
+from simulation.errors import InputError
+from simulation.rules.outcomes import outcomes
+
+if TYPE_CHECKING:
+    from simulation.scenario import Scenario
+
+Verdict = Literal["works", "missing", "warns", "fails", "left out"]
+SETTLE_S = 15.0  # how long results may take to show what was accepted
+_READERS = ("administrator", "observer")  # roles that may read what is stored
+_MOST_SITES = 20  # that are asked whether they have reported
+_SMALLEST = 20  # people: enough for two viable groups wherever delegates are elected
+
+# The smallest picture that is one: a JPEG of one gray point.
+PHOTO = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQEASABIAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8UHRofHh0aHBwgJC4nICIsIxwcKDcpLDAxNDQ0Hyc5PTgyPC4z"
+    "NDL/wAALCAABAAEBAREA/8QAFAABAAAAAAAAAAAAAAAAAAAACf/EABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQEAAD8AVN//2Q=="
+)
+
+_MISSED: dict[Operation, str] = {
+    "login": "log-in storms and PIN guessing cannot be tried",
+    "report": "no chair can report",
+    "photo": "worksheet photos are left out",
+    "resume": "chairs who come back cannot ask what is held",
+    "clerk": "the hotline's clerks are left out",
+    "review.list": "reviewers are left out",
+    "results": "public readers are left out, and totals cannot be checked",
+    "results.csv": "campaigns that poll the CSV are left out",
+    "stored": "nothing can be read back: lost, doubled and altered records would go unseen",
+    "cleanup": "test records stay; they carry the run's id",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that was tried."""
+
+    subject: str
+    verdict: Verdict
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What is known of the sites from the scenario: the chair's own knowledge."""
+
+    sites: tuple[Site, ...]
+    expected: Mapping[str, int]  # people, by code
+    satellites: frozenset[str]
+    ballot: bool  # a straw poll: no groups, no delegates
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> Night:
+        """The sites of a scenario."""
+        roster = scenario.roster
+        groups = tuple(roster.candidates or scenario.spec.preference.candidates)
+        width = max(4, len(str(len(roster))))
+        sites = tuple(
+            Site(
+                f"{at + 1:0{width}d}",
+                roster.ids[at],
+                roster.counties[at],
+                roster.precincts[at],
+                int(roster.delegates[at]),
+                groups,
+            )
+            for at in range(len(roster))
+        )
+        return cls(
+            sites=sites,
+            expected={site.code: int(roster.attendance[at]) for at, site in enumerate(sites)},
+            satellites=frozenset(site.code for at, site in enumerate(sites) if bool(roster.satellite[at])),
+            ballot=scenario.spec.alignment.rules == "straw-poll",
+        )
+
+    def report(self, site: Site) -> Report:
+        """A lawful report: everybody in two groups, both viable, three in five in the first."""
+        from simulation.rules.law import satellite_delegates
+
+        people = max(_SMALLEST, self.expected[site.code])
+        second = 2 * people // 5 if len(site.groups) > 1 else 0
+        counts = dict.fromkeys(site.groups, 0) | {site.groups[-1]: second}
+        counts[site.groups[0]] = people - second
+        delegates = satellite_delegates(people) if site.code in self.satellites else site.delegates
+        award = (0,) * len(counts) if self.ballot else outcomes(list(counts.values()), delegates, people).awards[0]
+        return Report(people, counts, counts, dict(zip(counts, award, strict=True)))
+
+    def account_of(self, site: Site, accounts: Accounts) -> Account | None:
+        """Who chairs a site; lists of other backends may name it by its id."""
+        return accounts.chairs.get(site.code) or accounts.chairs.get(site.id)
+
+
+def accounts_of_environment(environment: Mapping[str, str], code: str | None) -> Accounts:
+    """One chair, from CAUCUS_TARGET_USER, _PIN and _TOTP_SECRET, where no list is given."""
+    user, pin = environment.get("CAUCUS_TARGET_USER", ""), environment.get("CAUCUS_TARGET_PIN", "")
+    if not user or not pin:
+        raise InputError(
+            "who signs in? --pins FILE (user,role,site,pin,totp_secret; `caucus backend pins` writes ours), or the "
+            "environment's CAUCUS_TARGET_USER and CAUCUS_TARGET_PIN, and --site"
+        )
+    account = Account(user, CHAIR, code or user, pin, environment.get("CAUCUS_TARGET_TOTP_SECRET", ""))
+    return Accounts({account.site: account}, {})
+
+
+@dataclass
+class Walk:
+    """One walk: `lines` come as they are found, `reconciled` is what the ledger says at its end."""
+
+    backend: Backend
+    send: Callable[[Request], Reply]
+    night: Night
+    accounts: Accounts
+    run_id: str
+    redaction: Redaction
+    settle_s: float = SETTLE_S
+    reconciled: dict[str, Any] | None = None
+    site: Site | None = None
+    _state: object = None  # of the record, as the last write's answer has it
+    _anew: set[str] = field(default_factory=set)  # keys of repeats that were taken as new writes
+
+    def lines(self, code: str | None, *, clean_up: bool) -> Iterator[Line]:
+        """Everything that is tried, in order; secrets taken out of what is said."""
+        began = False
+        with tempfile.TemporaryDirectory(prefix="caucus-check-") as folder:
+            self._ledger = ledger.Ledger(Path(folder), self.run_id)
+            try:
+                for line in self._lines(code, Path(folder), clean_up):
+                    began = began or line.verdict != "missing"
+                    yield replace(line, says=self.redaction.text(line.says))
+            except NoAnswerError as error:
+                if not began:
+                    raise  # there is nothing there to be checked
+                yield Line("connection", "fails", self.redaction.text(str(error)))
+            finally:
+                self._ledger.close()
+
+    def _lines(self, code: str | None, folder: Path, clean_up: bool) -> Iterator[Line]:
+        yield from self._missing()
+        session: Session | None = None
+        for site, account in self._candidates(code):
+            if "login" in self.backend.operations:
+                if self.site is None:
+                    yield from self._wrong_pin(account)
+                session, line = self._sign_in(account)
+                yield line
+                if session is None:
+                    return
+            self.site = site
+            if not self._has_reported(session, site):
+                break
+            if code is not None:
+                raise InputError(f"--site {code}: it has reported already, and a report is not sent twice")
+            yield Line(f"site {site.id}", "left out", "it has reported already: the next one")
+        else:
+            raise InputError(f"the first {_MOST_SITES} sites have reported already: --site takes another one")
+        before = self._public()
+        report = self.night.report(site)
+        asks = self._asks(session, site, report)
+        whole = True
+        for step in writes_of(self.backend):
+            line = self._write(step, asks[step])
+            yield line
+            if line.verdict == "fails":
+                whole = False
+                break
+            yield self._repeat(step, asks[step])
+        if whole:
+            yield from self._resumed(session, site, report)
+            yield from self._results(site, report, before)
+            yield from self._keyed(site)
+        yield from self._stored(folder)
+        if whole:
+            yield from self._conflict(asks)
+            yield from self._locked_out(session, site, asks, account)
+        yield from self._logged_out(session, site)
+        if clean_up:
+            yield self._cleaned_up(account, site)
+
+    def _missing(self) -> Iterator[Line]:
+        has = self.backend.operations
+        for operation, says in _MISSED.items():
+            there = operation in has or (operation == "report" and "report.final" in has)
+            if not there:
+                yield Line(f"[{operation}]", "missing", says)
+
+    def _candidates(self, code: str | None) -> list[tuple[Site, Account]]:
+        """Sites that could report, and their chairs."""
+        meant = [site for site in self.night.sites if code in (None, site.code, site.id)]
+        if not meant:
+            raise InputError(f"--site {code}: the scenario has no such site; a code such as {self.night.sites[0].code}")
+        chaired = [(site, account) for site in meant if (account := self.night.account_of(site, self.accounts))]
+        if not chaired:
+            where = "it" if code is not None else "a site of the scenario"
+            raise InputError(f"nobody in the list of log-ins chairs {where}: is it of another scenario?")
+        return chaired[:_MOST_SITES]
+
+    def _has_reported(self, session: Session | None, site: Site) -> bool:
+        if "resume" not in self.backend.operations:
+            return False
+        held = self._said("resume", Ask(session, site)).values
+        return any(held.get(name) for name in ("attendees", "first_alignment", "final"))
+
+    # Log-in
+
+    def _signing_in(self, account: Account, pin: str) -> Ask:
+        self.redaction.learn(account.pin)
+        self.redaction.learn(account.totp_secret)
+        device = f"check-{secrets.token_hex(4)}"
+        return Ask(user=account.user, pin=pin, second_factor=account.second_factor(), device=device)
+
+    def _wrong_pin(self, account: Account) -> Iterator[Line]:
+        last = account.pin[-1:]
+        wrong = account.pin[:-1] + ("0" if last != "0" else "1")  # of the same form, so that only its truth decides
+        outcome = self._said("login", self._signing_in(account, wrong))
+        if outcome.accepted:
+            yield Line("wrong PIN", "fails", "accepted: anybody can sign in as this chair")
+        elif outcome.verdict == "refused":
+            yield Line("wrong PIN", "works", f"refused ({outcome.status})")
+        else:
+            yield Line("wrong PIN", "warns", f"neither refused nor accepted: {outcome.problem}")
+
+    def _sign_in(self, account: Account) -> tuple[Session | None, Line]:
+        ask = self._signing_in(account, account.pin)
+        outcome = self._said("login", ask)
+        subject = f"log-in of {account.role} {account.user}"
+        if not outcome.accepted:
+            wait = "" if outcome.retry_after_s is None else f"; come back in {outcome.retry_after_s:g} s"
+            return None, Line(subject, "fails", f"{outcome.problem or outcome.verdict}{wait}")
+        for value in outcome.values.values():
+            self.redaction.learn(value)
+        lacking = self._lacking("login", outcome)
+        if lacking:
+            return None, Line(
+                subject, "fails", f"accepted, but the answer has no {lacking} where [login] extract looks"
+            )
+        return session_of(ask, outcome), Line(subject, "works", f"signed in ({outcome.status})")
+
+    def _lacking(self, operation: Operation, outcome: Outcome) -> str:
+        expected: frozenset[str] = getattr(self.backend, "extracts", lambda _: frozenset())(operation)
+        return ", ".join(sorted(expected - set(outcome.values)))
+
+    # The report
+
+    def _asks(self, session: Session | None, site: Site, report: Report) -> dict[Operation, Ask]:
+        steps: tuple[Operation, ...] = (*STEPS, "report", "photo")
+        return {
+            step: Ask(session, site, report, key=self._key(), photo=PHOTO if step == "photo" else b"") for step in steps
+        }
+
+    def _key(self) -> str:
+        return f"check-{secrets.token_hex(12)}"
+
+    def _said(self, operation: Operation, ask: Ask) -> Outcome:
+        return self.backend.read(operation, self.send(self.backend.build(operation, ask)))
+
+    def _promised(self, operation: Operation, ask: Ask) -> Outcome:
+        """A write, in the ledger."""
+        self._ledger.sent(operation, ask)
+        outcome = self._said(operation, ask)
+        self._ledger.answered(operation, ask, outcome)
+        return outcome
+
+    def _write(self, step: Operation, ask: Ask) -> Line:
+        outcome = self._promised(step, ask)
+        if not outcome.accepted:
+            hint = "" if outcome.status != 409 else "; has the site reported before? --site takes another one"
+            return Line(step, "fails", f"{outcome.problem or outcome.verdict}{hint}")
+        lacking = self._lacking(step, outcome)
+        self._state = outcome.values.get("state")
+        if lacking:
+            return Line(step, "warns", f"accepted ({outcome.status}), but the answer has no {lacking}")
+        version = outcome.values.get("version")
+        return Line(step, "works", f"accepted ({outcome.status})" + ("" if version is None else f", version {version}"))
+
+    def _repeat(self, step: Operation, ask: Ask) -> Line:
+        first = self._version_of(step, ask)
+        outcome = self._promised(step, ask)
+        subject = f"{step} again, same key"
+        if outcome.verdict == "refused":
+            says = "refused: a chair whose answer was lost cannot tell that the report is in"
+            return Line(subject, "warns", f"{says} ({outcome.problem})")
+        if not outcome.accepted:
+            return Line(subject, "warns", outcome.problem)
+        version = outcome.values.get("version")
+        if outcome.replayed or (version is not None and version == first):
+            return Line(subject, "works", "the first answer again")
+        self._anew.add(ask.key)
+        return Line(
+            subject, "warns", "accepted anew: nothing shows that a retry after a lost answer is not stored twice"
+        )
+
+    def _version_of(self, step: Operation, ask: Ask) -> object:
+        merged = ledger.merge(self._ledger.path.parent)
+        return next((entry.version for entry in merged if entry.key == ask.key and entry.step == step), None)
+
+    def _conflict(self, asks: Mapping[Operation, Ask]) -> Iterator[Line]:
+        """The same key with other content: whoever answers "done" promises what it has not stored."""
+        steps = [step for step in writes_of(self.backend) if step != "photo"]
+        if not steps:
+            return
+        ask = asks[steps[0]]
+        report = ask.report
+        assert report is not None  # `_asks` gives every write one
+        counts = report.final
+        largest = max(counts, key=lambda group: counts[group])
+        more = dict(counts) | {largest: counts[largest] + 1}
+        other = replace(ask, report=replace(report, attendees=report.attendees + 1, first_alignment=more, final=more))
+        outcome = self._said(steps[0], other)
+        subject = f"{steps[0]} with the same key and other content"
+        if outcome.verdict == "refused":
+            yield Line(subject, "works", f"refused ({outcome.status})")
+        elif outcome.accepted and outcome.replayed:
+            yield Line(subject, "warns", "the first answer again: a chair who corrects a figure thinks that it is in")
+        elif outcome.accepted:
+            yield Line(subject, "warns", "accepted: keys guarantee nothing, so a late retry may overwrite a correction")
+        else:
+            yield Line(subject, "warns", outcome.problem)
+
+    def _locked_out(
+        self, session: Session | None, site: Site, asks: Mapping[Operation, Ask], account: Account
+    ) -> Iterator[Line]:
+        if session is None:
+            return
+        step = writes_of(self.backend)[0]
+        outcome = self._said(step, replace(asks[step], session=None))
+        yield _must_be_refused("a report without log-in", outcome)
+        other = next((one for one in self.night.sites if one.code != site.code), None)
+        if other is not None and account.role == CHAIR:
+            ask = Ask(session, other, self.night.report(other), key=self._key())
+            yield _must_be_refused(f"the report of another precinct ({other.id})", self._said(step, ask))
+
+    # What became of it
+
+    def _resumed(self, session: Session | None, site: Site, report: Report) -> Iterator[Line]:
+        if "resume" not in self.backend.operations:
+            return
+        outcome = self._said("resume", Ask(session, site))
+        if not outcome.accepted:
+            yield Line("resume", "fails", outcome.problem or outcome.verdict)
+            return
+        sent = {"attendees": report.attendees, "first_alignment": report.first_alignment, "final": report.final}
+        differing = ledger.differing(sent, outcome.values)
+        if differing:
+            yield Line("resume", "fails", f"what is held of the site is not what was sent: {differing}")
+        else:
+            yield Line("resume", "works", "what is held of the site is what was sent")
+
+    def _public(self) -> ledger.Public | None:
+        return ledger.public_results(self.backend, self.send)
+
+    def _results(self, site: Site, report: Report, before: ledger.Public | None) -> Iterator[Line]:
+        if before is None:
+            return
+        until = time.monotonic() + self.settle_s
+        says = ""
+        while True:
+            public = self._public()
+            says = "the backend has no results" if public is None else _shown_wrong(site, report, before, public)
+            if not says or time.monotonic() > until:
+                break
+            time.sleep(0.5)
+        if not says:
+            yield Line("results", "works", "the public is shown what was sent")
+        elif self._state not in (None, ledger.ACCEPTED):
+            yield Line("results", "left out", f"the report is {self._state}: the public is not shown it yet")
+        else:
+            yield Line("results", "fails", f"after {self.settle_s:g} s: {says}")
+
+    def _stored(self, folder: Path) -> Iterator[Line]:
+        if "stored" not in self.backend.operations:
+            return
+        try:
+            rows = ledger.stored_by_api(self.backend, self.send, reader_session(self.backend, self.send, self.accounts))
+        except InputError as error:
+            roles = " or ".join(_READERS)
+            yield Line("stored", "fails", f"{error}; does it take a log-in of {roles} in --pins?")
+            return
+        found = ledger.reconcile(ledger.merge(folder), ledger.Sources(by_api=rows))
+        self.reconciled = found
+        for kind, consequence in _CONSEQUENCES.items():
+            for one in found["offending"][kind]:
+                # without keys a repeat is a second report: not guaranteed, rather than broken
+                verdict: Verdict = "warns" if kind == "duplicated" and one["key"] in self._anew else "fails"
+                yield Line(f"stored: {kind.replace('_', ' ')}", verdict, f"{one['step']}: {one['says']}: {consequence}")
+        if found["clean"]:
+            yield Line("stored", "works", f"{found['acknowledged']} acknowledged, each stored once and as it was sent")
+
+    def _keyed(self, site: Site) -> Iterator[Line]:
+        """Two clerks key another site, and a reviewer looks at the queue: where the list has them."""
+        clerks = self.accounts.of(CLERK)[:2]
+        if "clerk" in self.backend.operations:
+            free = [one for one in self.night.sites if one.code != site.code]
+            if len(clerks) < 2 or not free or "login" not in self.backend.operations:
+                yield Line("clerk", "left out", "takes two clerks in --pins and a second site")
+            else:
+                yield from self._entered(clerks, free[-1])
+        reviewers = self.accounts.of(REVIEWER)
+        if "review.list" in self.backend.operations:
+            session = self._sign_in(reviewers[0])[0] if reviewers else None
+            if session is None:
+                yield Line("review.list", "left out", "takes a reviewer in --pins")
+            else:
+                outcome = self._said("review.list", Ask(session))
+                good = outcome.accepted and not self._lacking("review.list", outcome).replace("next", "")
+                says = "the queue can be read" if good else outcome.problem or "the answer has no reports"
+                verdict: Verdict = "works" if good else "fails"
+                yield Line("review.list", verdict, says)
+
+    def _entered(self, clerks: Sequence[Account], site: Site) -> Iterator[Line]:
+        for which, account in zip(("first", "second"), clerks, strict=True):
+            session, line = self._sign_in(account)
+            if session is None:
+                yield line
+                return
+            ask = Ask(session, site, self.night.report(site), key=self._key())
+            outcome = self._promised("clerk", ask)
+            verdict: Verdict = "works" if outcome.accepted else "fails"
+            yield Line(f"clerk, {which} entry ({site.id})", verdict, outcome.problem or f"accepted ({outcome.status})")
+            if not outcome.accepted:
+                return
+
+    def _logged_out(self, session: Session | None, site: Site) -> Iterator[Line]:
+        if session is None or "logout" not in self.backend.operations:
+            return
+        outcome = self._said("logout", Ask(session))
+        if not outcome.accepted:
+            yield Line("logout", "fails", outcome.problem or outcome.verdict)
+        elif "resume" in self.backend.operations:
+            after = self._said("resume", Ask(session, site))
+            yield _must_be_refused("a token after log-out", after)
+
+    def _cleaned_up(self, account: Account, site: Site) -> Line:
+        if "cleanup" not in self.backend.operations:
+            return Line("cleanup", "missing", f"this run's test records stay: run id {self.run_id}, site {site.id}")
+        session = reader_session(self.backend, self.send, self.accounts)
+        if session is None and "login" in self.backend.operations:
+            session = self._sign_in(account)[0]
+        outcome = self._said("cleanup", Ask(session, site))
+        if outcome.accepted:
+            return Line("cleanup", "works", f"the test records of run {self.run_id} are removed")
+        return Line("cleanup", "fails", f"{outcome.problem}: this run's test records stay: run id {self.run_id}")
+
+
+_CONSEQUENCES = {
+    "lost": "an acknowledged report is gone",
+    "duplicated": "a retry counts twice",
+    "altered": "the public would be shown what nobody reported",
+    "out_of_order": "an older figure can win over a newer one",
+}
+
+
+def reader_session(backend: Backend, send: Callable[[Request], Reply], accounts: Accounts) -> Session | None:
+    """Somebody who may read what is stored, signed in; None where the list has nobody, or nobody signs in."""
+    account = next((one for role in _READERS for one in accounts.of(role)), None)
+    if account is None or "login" not in backend.operations:
+        return None
+    ask = Ask(user=account.user, pin=account.pin, second_factor=account.second_factor(), device="ledger")
+    outcome = backend.read("login", send(backend.build("login", ask)))
+    if not outcome.accepted:
+        raise InputError(f"--pins: {account.user} cannot sign in: {outcome.problem or outcome.verdict}")
+    return session_of(ask, outcome)
+
+
+def _must_be_refused(subject: str, outcome: Outcome) -> Line:
+    if outcome.verdict == "refused":
+        return Line(subject, "works", f"refused ({outcome.status})")
+    if outcome.accepted:
+        return Line(subject, "fails", f"accepted ({outcome.status}): anybody may write or read it")
+    return Line(subject, "warns", f"neither refused nor accepted: {outcome.problem}")
+
+
+def _shown_wrong(site: Site, report: Report, before: ledger.Public, public: ledger.Public) -> str:
+    """What is wrong with the public results after the report; empty where nothing is."""
+    sent = asdict(report)
+    if public.sites is not None:
+        row = public.sites.get(site.code) or public.sites.get(site.id)
+        if row is None:
+            return "the site is missing from the public results"
+        differing = ledger.differing(sent, row)
+        return f"the public is shown other figures: {differing}" if differing else ""
+    for name, total in public.totals.items():
+        whole = ledger.added(before.totals.get(name), sent[name])
+        if ledger.differing({name: whole}, {name: total}):
+            return f"{name}: expected {json.dumps(whole)} in all, shown {json.dumps(total)}"
+    return "" if public.totals else "[results] extract takes no figures, so nothing can be compared"
+
+
+def as_json(walk: Walk, lines: Sequence[Line], target: str) -> dict[str, Any]:
+    """What `--json` prints."""
+    return {
+        "target": target,
+        "backend": getattr(walk.backend, "name", type(walk.backend).__name__),
+        "run_id": walk.run_id,
+        "site": None if walk.site is None else {"code": walk.site.code, "id": walk.site.id},
+        "ok": not any(line.verdict == "fails" for line in lines),
+        **{
+            verdict.replace(" ", "_"): sum(1 for line in lines if line.verdict == verdict)
+            for verdict in ("works", "missing", "warns", "fails", "left out")
+        },
+        "lines": [asdict(line) for line in lines],
+        "ledger": walk.reconciled,
+    }
+
+
+def environment() -> Mapping[str, str]:
+    """Where secrets come from."""
+    return os.environ

@@ -1,0 +1,739 @@
+"""What the clients were promised, and whether the backend kept it.
+
+Each client process appends to a file of its own; merged, they are held against what the backend has stored, by its API
+and by its database, and against what the public is shown. Only `stored_in_database` knows anything of our backend.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import secrets
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from loadtests.content import content_sha256
+from loadtests.contract import STEP_NAMES, STEPS, Ask, Backend, Operation, Outcome, Reply, Request, Session, content
+from simulation.errors import InputError
+
+MOST_ROWS = 1_000_000  # of stored versions: a backend whose pages never end is not read for ever
+_FIGURES = ("attendees", "first_alignment", "final", "delegates")
+
+
+# What was sent, and what was promised
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One write: what it said, when it went out first, and when its acceptance came back first, if ever."""
+
+    run_id: str
+    user: str
+    key: str
+    site: str
+    site_id: str
+    step: Operation
+    content: Mapping[str, Any]
+    content_sha256: str
+    sent_at_ms: float
+    acknowledged_at_ms: float | None = None
+    version: Any = None
+    state: str | None = None
+    refused: bool = False
+    tries: int = 1
+    contradicted: bool = False  # acknowledged twice, as two versions
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the backend has promised it."""
+        return self.acknowledged_at_ms is not None
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether nobody on this side knows if it is stored."""
+        return not self.acknowledged and not self.refused
+
+    @property
+    def name(self) -> dict[str, object]:
+        """How it is named in findings."""
+        return {"key": self.key, "user": self.user, "site": self.site, "step": self.step}
+
+
+class Ledger:
+    """One process's part of the ledger: lines that are whole or absent, whatever kills the process.
+
+    Call `sent` before a write goes out (each try), then `answered` with what came back; no call means no answer.
+    """
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"ledger-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+        self._run_id = run_id
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        self._file = os.open(self.path, flags, 0o600)
+        self._known: set[tuple[str, str, str]] = set()
+        self._out: dict[tuple[str, str, str], str] = {}  # digests of what is on its way: a photo is hashed once a try
+        self._lock = threading.Lock()
+
+    def sent(self, operation: Operation, ask: Ask) -> None:
+        """A write goes out now."""
+        said = content(operation, ask)
+        site = ask.site.code if ask.site is not None else ""
+        sha256 = content_sha256(STEP_NAMES[operation], site, said)
+        line: dict[str, Any] = {"what": "sent", **self._of(ask), "content_sha256": sha256}
+        with self._lock:
+            write = (line["user"], ask.key, sha256)
+            self._out[operation, line["user"], ask.key] = sha256
+            if write not in self._known:  # a retry says the same again
+                self._known.add(write)
+                line |= {
+                    "run_id": self._run_id,
+                    "site": site,
+                    "site_id": ask.site.id if ask.site is not None else "",
+                    "step": operation,
+                    "content": said,
+                }
+            self._append(line)
+
+    def answered(self, operation: Operation, ask: Ask, outcome: Outcome) -> None:
+        """Its answer is here. `busy` means not done; `unclear` says nothing, and is left unanswered."""
+        if outcome.verdict == "unclear":
+            return
+        line: dict[str, Any] = {"what": outcome.verdict, **self._of(ask)}
+        with self._lock:
+            line["content_sha256"] = self._out.pop((operation, line["user"], ask.key))
+        if outcome.accepted:
+            line |= {"version": outcome.values.get("version"), "state": outcome.values.get("state")}
+            line |= {"replayed": outcome.replayed}
+        else:
+            line |= {"status": outcome.status}
+        with self._lock:
+            self._append(line)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)
+
+    @staticmethod
+    def _of(ask: Ask) -> dict[str, Any]:
+        user = ask.session.user if ask.session is not None else ask.user
+        return {"user": user, "key": ask.key, "at_ms": round(time.time() * 1000, 3)}
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        # one write(2) of one line: a process that dies has written it or has not
+        data = (json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
+        written = os.write(self._file, data)
+        if written != len(data):
+            raise OSError(f"{self.path}: the disk is full: the ledger would not be whole")
+
+
+def merge(folder: Path) -> list[Entry]:
+    """All writes of a folder's files, in the order in which they went out. A line torn off by a crash is no promise."""
+    files = sorted(folder.glob("ledger-*.jsonl"))
+    if not files:
+        raise InputError(f"{folder}: no ledger here: expected files ledger-*.jsonl, as a load test leaves them")
+    problems: list[str] = []
+    lines = sorted(
+        itertools.chain.from_iterable(_lines(file, problems) for file in files), key=lambda one: one["at_ms"]
+    )
+    if problems:
+        raise InputError(problems)
+    entries: dict[tuple[str, str, str], Entry] = {}
+    answers: dict[tuple[str, str, str], int] = defaultdict(int)
+    for line in lines:
+        write = (line["user"], line["key"], line["content_sha256"])
+        known = entries.get(write)
+        if line["what"] == "sent":
+            entries[write] = _first(line) if known is None else replace(known, tries=known.tries + 1)
+            continue
+        answers[write] += 1
+        if known is not None and line["what"] == "accepted":
+            entries[write] = _acknowledged(known, line)
+    # a write is refused where every try was: one without an answer may have been done
+    return [
+        replace(entry, refused=not entry.acknowledged and answers[write] >= entry.tries)
+        for write, entry in entries.items()
+    ]
+
+
+def _first(line: Mapping[str, Any]) -> Entry:
+    names = ("run_id", "user", "key", "site", "site_id", "step", "content", "content_sha256")
+    return Entry(**{name: line[name] for name in names}, sent_at_ms=line["at_ms"])
+
+
+def _acknowledged(known: Entry, line: Mapping[str, Any]) -> Entry:
+    if known.acknowledged:
+        other = line["version"] is not None and known.version is not None and line["version"] != known.version
+        return replace(known, contradicted=known.contradicted or other)
+    return replace(known, acknowledged_at_ms=line["at_ms"], version=line["version"], state=line["state"])
+
+
+def _lines(file: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
+    read = file.read_bytes().split(b"\n")
+    for number, text in enumerate(read, 1):
+        if not text:
+            continue
+        try:
+            line = json.loads(text)
+            line["at_ms"], line["user"], line["key"], line["content_sha256"], line["what"]
+        except (ValueError, TypeError, KeyError):
+            if number < len(read):  # the last piece has no line end: torn off by a crash
+                problems.append(f"{file}, line {number}: not a line of a ledger; was it edited?")
+            continue
+        yield line
+
+
+# What the backend has
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One stored version. What a backend does not tell is None."""
+
+    site: str
+    step: str | None = None
+    user: str | None = None
+    key: str | None = None
+    content_sha256: str | None = None
+    version: Any = None
+    at: str | None = None
+    state: str | None = None
+    figures: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # attendees, first_alignment, final, delegates: what it says
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """What the public is shown: sums by kind of figure, and the sites that they are of (None: not shown)."""
+
+    release: Any
+    totals: Mapping[str, Any]
+    sites: Mapping[str, Mapping[str, Any]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Everything that a ledger is held against; None: this source is not there."""
+
+    by_api: Sequence[Stored] | None = None
+    by_database: Sequence[Stored] | None = None
+    public: Public | None = None
+    accepted: Mapping[str, Mapping[str, Any]] | None = None  # the database's own: what counts, by site
+
+
+Send = Callable[[Request], Reply]
+
+
+def stored_by_api(backend: Backend, send: Send, session: Session | None) -> list[Stored]:
+    """Every stored version, page by page."""
+    found: list[Stored] = []
+    after: object = ""
+    while True:
+        outcome = backend.read("stored", send(backend.build("stored", Ask(session=session, after=after))))
+        if not outcome.accepted:
+            raise InputError(f"what is stored cannot be read: {outcome.problem or outcome.verdict}")
+        rows = outcome.values.get("records")
+        if not isinstance(rows, list):
+            raise InputError(
+                "what is stored cannot be read: the answer has no records where [stored] extract looks for them"
+            )
+        found.extend(_stored(row) for row in rows)
+        following = outcome.values.get("next")
+        if following in (None, "", False) or following == after or not rows:
+            return found
+        if len(found) > MOST_ROWS:
+            raise InputError(f"what is stored cannot be read: more than {MOST_ROWS:,} versions")
+        after = following
+
+
+def _stored(row: Mapping[str, Any]) -> Stored:
+    names = ("step", "user", "key", "content_sha256", "version", "at", "state")
+    figures = {name: row[name] for name in _FIGURES if row.get(name) is not None}
+    return Stored(str(row["site"]), **{name: row.get(name) for name in names}, figures=figures)
+
+
+def public_results(backend: Backend, send: Send) -> Public | None:
+    """What the public is shown; None where the backend has no results. A release between two pages: once more."""
+    if "results" not in backend.operations:
+        return None
+    for _ in range(5):
+        found = _public(backend, send)
+        if found is not None:
+            return found
+    raise InputError("public results cannot be read: each page was of another release, five times over")
+
+
+def _public(backend: Backend, send: Send) -> Public | None:
+    values = _shown(backend, send, "results", Ask())
+    release = values.get("release")
+    totals = {name: values[name] for name in _FIGURES if values.get(name) is not None}
+    rows = values.get("sites")
+    counties = values.get("counties")
+    if rows is None and isinstance(counties, list) and "results.county" in backend.operations:
+        rows = []
+        for county in counties:
+            page = _shown(backend, send, "results.county", Ask(county=str(county["county"])))
+            if page.get("release") != release:
+                return None
+            listed = page.get("sites")
+            rows += listed if isinstance(listed, list) else []
+    if not isinstance(rows, list):
+        return Public(release, totals, None)
+    sites = {str(row["site"]): row for row in rows if any(name in row for name in _FIGURES)}
+    return Public(release, totals, sites)
+
+
+def _shown(backend: Backend, send: Send, operation: Operation, ask: Ask) -> Mapping[str, Any]:
+    outcome = backend.read(operation, send(backend.build(operation, ask)))
+    if not outcome.accepted:
+        raise InputError(f"public results cannot be read: {outcome.problem or outcome.verdict}")
+    return outcome.values
+
+
+_DATABASES = "expected sqlite:///FILE or postgresql://USER@HOST/NAME"
+
+
+def stored_in_database(url: str) -> tuple[list[Stored], dict[str, dict[str, Any]]]:
+    """Every stored version of our own backend's database, and what counts of each site. Reads, and changes nothing."""
+    import sqlalchemy as sa
+
+    try:
+        named = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise InputError(f"--database: {_DATABASES}") from None
+    if named.get_backend_name() not in ("sqlite", "postgresql"):
+        raise InputError(f"--database {named.render_as_string()}: {_DATABASES}")
+    if named.get_backend_name() == "sqlite" and not Path(named.database or "").is_file():
+        raise InputError(f"--database {named}: no such file")  # SQLite would make an empty one
+    engine = sa.create_engine(
+        named.set(drivername="postgresql+psycopg") if named.get_backend_name() == "postgresql" else named
+    )
+    try:
+        with engine.connect() as connection, connection.begin():
+            tables = sa.MetaData()
+            tables.reflect(connection, only=["versions", "records"])
+            versions, records = tables.tables["versions"], tables.tables["records"]
+            written = connection.execute(sa.select(versions).order_by(versions.c.site, versions.c.number)).mappings()
+            stored = [_version(row) for row in written]
+            current = connection.execute(sa.select(records.c.site, records.c.accepted)).all()
+            accepted = {site: json.loads(figures) for site, figures in current if figures}
+    except (sa.exc.SQLAlchemyError, KeyError) as error:
+        reason = type(error).__name__
+        raise InputError(
+            f"--database {engine.url.render_as_string()}: cannot be read ({reason}): is it ours?"
+        ) from None
+    finally:
+        engine.dispose()
+    return stored, accepted
+
+
+_OPERATION_OF = {name: operation for operation, name in STEP_NAMES.items()}
+
+
+def _version(row: Mapping[Any, Any]) -> Stored:
+    said = json.loads(row["content"])
+    step = _OPERATION_OF.get(row["step"], row["step"])
+    return Stored(
+        row["site"], step, row["actor"], row["key"], row["content_sha256"], row["number"], row["at"], row["state"],
+        figures=said_of(step, said),
+    )  # fmt: skip
+
+
+def said_of(step: str | None, said: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures that a write's content states."""
+    match step:
+        case "report.first_alignment":
+            found = {"first_alignment": said.get("counts")}
+        case "report.final":
+            found = {"final": said.get("counts"), "delegates": said.get("delegates")}
+        case "report" | "report.open" | "clerk":
+            found = {name: said.get(name) for name in _FIGURES}
+        case _:
+            found = {}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+# Whether the two agree
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that must not be."""
+
+    kind: str
+    where: str  # "api", "database", "public" or "answers"
+    name: Mapping[str, object]
+    says: str
+
+
+KINDS = ("lost", "duplicated", "altered", "mis_tallied", "out_of_order")
+
+
+def reconcile(entries: Iterable[Entry], sources: Sources) -> dict[str, Any]:
+    """How many writes were acknowledged, what became of them, and every offending one by its key.
+
+    `unanswered_stored` and `unanswered_not_stored` are both right: nothing was promised.
+    """
+    writes = list(entries)
+    promised = [entry for entry in writes if entry.acknowledged]
+    found: list[Finding] = []
+    unanswered: dict[str, int] = {}
+    for where, rows in (("api", sources.by_api), ("database", sources.by_database)):
+        if rows is not None:
+            pairs = _Pairs(writes, rows)
+            listed = [entry for entry in promised if pairs.lists(entry)]
+            found += _kept(where, listed, pairs)
+            found += _refused_and_stored(where, writes, pairs)
+            found += _in_order(where, promised, pairs)
+            loose = [entry for entry in writes if entry.unanswered and pairs.lists(entry)]
+            unlisted = len(promised) - len(listed)
+            stored = sum(1 for entry in loose if pairs.of(entry))
+            unanswered = {"unanswered_stored": stored, "unanswered_not_stored": len(loose) - stored}
+            unanswered |= {"stored": len(rows), "stored_by_others": pairs.strangers, "not_listed": unlisted}
+    found += [
+        Finding("duplicated", "answers", entry.name, "acknowledged twice, as two versions")
+        for entry in promised
+        if entry.contradicted
+    ]
+    not_checked: list[str] = []
+    if sources.public is not None:
+        found += _tallied(writes, sources, sources.public, not_checked)
+    distinct = {(one.kind, json.dumps(one.name, sort_keys=True, default=str)) for one in found}
+    counted = {kind: sum(1 for each, _ in distinct if each == kind) for kind in KINDS}
+    return {
+        "acknowledged": len(promised),
+        **counted,
+        "unanswered": sum(1 for entry in writes if entry.unanswered),
+        **unanswered,
+        "sources": [name for name in ("by_api", "by_database", "public") if getattr(sources, name) is not None],
+        "release": None if sources.public is None else sources.public.release,
+        "sites_not_checked": not_checked,
+        "clean": not found,
+        "offending": {kind: [_shown_finding(one) for one in found if one.kind == kind] for kind in KINDS},
+    }
+
+
+def _shown_finding(finding: Finding) -> dict[str, Any]:
+    shown = asdict(finding)
+    shown.pop("kind")
+    return {**shown.pop("name"), **shown}
+
+
+class _Pairs:
+    """Which stored versions belong to which write: by key where versions have one, else by what they say."""
+
+    def __init__(self, writes: Sequence[Entry], rows: Sequence[Stored]) -> None:
+        aliases = {entry.site_id: entry.site for entry in writes if entry.site_id}
+        self.rows = [replace(row, site=aliases.get(row.site, row.site)) for row in rows]
+        self._by_key: dict[tuple[str, str], list[Stored]] = defaultdict(list)
+        self._by_site: dict[str, list[Stored]] = defaultdict(list)
+        for row in self.rows:
+            if row.key is not None:
+                self._by_key[(row.user or "", row.key)].append(row)
+            self._by_site[row.site].append(row)
+        self._keyed = any(row.key is not None for row in rows)
+        self._steps = any(row.step is not None for row in rows)
+        self._users = any(row.user is not None for row in rows)
+        self._without_key = {id(entry): found for entry, found in self._matched(writes)} if not self._keyed else {}
+        ours = {id(row) for entry in writes for row in self.of(entry)}
+        self.strangers = sum(1 for row in self.rows if id(row) not in ours)
+
+    def lists(self, entry: Entry) -> bool:
+        """Whether a write of this kind is among what is listed: a list of reports alone says nothing of photos."""
+        return self._steps or entry.step in _STATING or entry.step == "clerk"
+
+    def of(self, entry: Entry) -> list[Stored]:
+        """The versions that a write has become."""
+        if not self._keyed:
+            return self._without_key.get(id(entry), [])
+        return self._by_key.get((entry.user if self._users else "", entry.key), [])
+
+    def _matched(self, writes: Sequence[Entry]) -> Iterator[tuple[Entry, list[Stored]]]:
+        """Without keys: for each site and step the versions are dealt to the writes, equal ones first."""
+        groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+        for entry in writes:
+            groups[(entry.site, entry.step)].append(entry)
+        for (site, step), group in groups.items():
+            free = [row for row in self._by_site[site] if row.step in (None, step)]
+            dealt: dict[int, list[Stored]] = {id(entry): [] for entry in group}
+            ordered = sorted(group, key=lambda one: (not one.acknowledged, one.sent_at_ms))
+            for same in (True, False):
+                for entry in ordered:
+                    if dealt[id(entry)] or (not same and not entry.acknowledged):
+                        continue
+                    fitting = [
+                        row for row in free if (_says_the_same(entry, row) if same else _same_version(entry, row))
+                    ]
+                    if fitting:
+                        dealt[id(entry)].append(fitting[0])
+                        free.remove(fitting[0])
+            for row in free:  # what is left over says the same as a write that has its version already: a double
+                double = next((entry for entry in ordered if dealt[id(entry)] and _says_the_same(entry, row)), None)
+                if double is not None:
+                    dealt[id(double)].append(row)
+            yield from ((entry, dealt[id(entry)]) for entry in group)
+
+
+def _says_the_same(entry: Entry, row: Stored) -> bool:
+    if row.content_sha256 is not None:
+        return row.content_sha256 == entry.content_sha256
+    said = said_of(entry.step, entry.content)
+    return bool(said) and all(_equal(row.figures[name], value) for name, value in said.items() if name in row.figures)
+
+
+def _equal(stored: Any, said: Any) -> bool:
+    """Whether two figures are the same number; a group of nobody may be left out."""
+    if isinstance(said, Mapping):
+        if not isinstance(stored, Mapping):
+            return False
+        return _without_zeros(stored) == _without_zeros(said)
+    return bool(_number(stored) == _number(said))
+
+
+def _without_zeros(counts: Mapping[str, Any]) -> dict[str, Any]:
+    return {group: _number(count) for group, count in counts.items() if _number(count) != 0}
+
+
+def _number(value: Any) -> Any:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def _same_version(entry: Entry, row: Stored) -> bool:
+    return entry.version is None or row.version is None or _number(row.version) == _number(entry.version)
+
+
+def _kept(where: str, promised: Iterable[Entry], pairs: _Pairs) -> Iterator[Finding]:
+    for entry in promised:
+        rows = pairs.of(entry)
+        if not rows:
+            yield Finding("lost", where, entry.name, "acknowledged, and not stored")
+            continue
+        if len(rows) > 1:
+            versions = ", ".join(str(row.version) for row in rows)
+            yield Finding("duplicated", where, entry.name, f"stored {len(rows)} times, as versions {versions}")
+        for row in rows:
+            changed = _difference(entry, row)
+            if changed:
+                yield Finding("altered", where, entry.name, changed)
+                break
+        else:
+            if not any(_same_version(entry, row) for row in rows):
+                says = f"acknowledged as version {entry.version}, stored as {rows[0].version}"
+                yield Finding("out_of_order", where, entry.name, says)
+
+
+def _difference(entry: Entry, row: Stored) -> str:
+    """How a stored version differs from what was sent; empty where it does not."""
+    if row.site != entry.site:
+        return f"stored for site {row.site}"
+    if row.step is not None and row.step != entry.step:
+        return f"stored as {row.step}"
+    for name, value in said_of(entry.step, entry.content).items():
+        if name in row.figures and not _equal(row.figures[name], value):
+            return f"{name}: sent {_short(value)}, stored {_short(row.figures[name])}"
+    if row.content_sha256 is not None and row.content_sha256 != entry.content_sha256:
+        return "stored with other content: the digests differ"
+    return ""
+
+
+def differing(sent: Mapping[str, Any], shown: Mapping[str, Any]) -> str:
+    """Which figures are shown otherwise than they were sent; what is not shown is no difference. Empty: none."""
+    wrong = [name for name, value in sent.items() if name in shown and not _equal(shown[name], value)]
+    return "; ".join(f"{name}: sent {_short(sent[name])}, shown {_short(shown[name])}" for name in wrong)
+
+
+def added(before: Any, more: Any) -> Any:
+    """The sum of two figures: people, or counts by group."""
+    if isinstance(more, Mapping):
+        known = before or {}
+        return {group: int(known.get(group, 0)) + int(more.get(group, 0)) for group in {**known, **more}}
+    return int(before or 0) + int(more)
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def _refused_and_stored(where: str, writes: Iterable[Entry], pairs: _Pairs) -> Iterator[Finding]:
+    accepted = {(entry.user, entry.key) for entry in writes if not entry.refused}
+    for entry in writes:
+        if entry.refused and (entry.user, entry.key) not in accepted and pairs.of(entry):
+            yield Finding("altered", where, entry.name, "refused, and stored all the same")
+
+
+def _in_order(where: str, promised: Iterable[Entry], pairs: _Pairs) -> Iterator[Finding]:
+    """A write that went out after another one's acceptance had come back is the later version."""
+    by_site: dict[str, list[tuple[Entry, Any]]] = defaultdict(list)
+    for entry in promised:
+        rows = pairs.of(entry)
+        if rows and isinstance(_number(rows[0].version), int):
+            by_site[entry.site].append((entry, _number(rows[0].version)))
+    for pairs_of_site in by_site.values():
+        highest: tuple[int, Entry] | None = None
+        acknowledged = sorted(pairs_of_site, key=lambda pair: pair[0].acknowledged_at_ms or 0)
+        waiting = iter(acknowledged)
+        following = next(waiting, None)
+        for entry, version in sorted(pairs_of_site, key=lambda pair: pair[0].sent_at_ms):
+            while following is not None and (following[0].acknowledged_at_ms or 0) < entry.sent_at_ms:
+                if highest is None or following[1] > highest[0]:
+                    highest = (following[1], following[0])
+                following = next(waiting, None)
+            if highest is not None and version < highest[0]:
+                says = f"version {version}, though it was sent after {highest[1].key} was acknowledged as {highest[0]}"
+                yield Finding("out_of_order", where, entry.name, says)
+
+
+# The tally
+
+
+ACCEPTED = "accepted"  # the state of a record that counts
+_STATING = frozenset({None, "report", *STEPS})  # steps that state figures
+
+
+def _tallied(writes: Sequence[Entry], sources: Sources, public: Public, not_checked: list[str]) -> Iterator[Finding]:
+    """The public's figures of each site are the accepted ones, and its totals are their sum."""
+    rows = sources.by_database if sources.by_database is not None else sources.by_api
+    aliases = {entry.site_id: entry.site for entry in writes if entry.site_id}
+    shown = None if public.sites is None else {aliases.get(site, site): row for site, row in public.sites.items()}
+    counted: Mapping[str, Mapping[str, Any]] | None = shown
+    if rows is not None:
+        expected = dict(_expected(writes, _Pairs(writes, rows), sources.accepted))
+        if shown is None:
+            certain = {site: one[0] for site, one in expected.items() if len(one) == 1}
+            if len(certain) < len(expected):
+                not_checked += sorted(set(expected) - set(certain))
+            else:
+                counted = certain
+        else:
+            yield from _sites_tallied(expected, shown, not_checked)
+    if counted is not None:
+        for name, total in public.totals.items():
+            whole = _sum(name, counted.values())
+            if not _equal(total, whole):
+                says = f"{name}: the public total is {_short(total)}, its {len(counted):,} sites sum to {_short(whole)}"
+                yield Finding("mis_tallied", "public", {"site": "statewide", "figure": name}, says)
+
+
+def _sites_tallied(
+    expected: Mapping[str, list[dict[str, Any]]], shown: Mapping[str, Mapping[str, Any]], not_checked: list[str]
+) -> Iterator[Finding]:
+    for site, possible in expected.items():
+        if site not in shown:
+            yield Finding("mis_tallied", "public", {"site": site}, "accepted, and missing from the public results")
+        elif not possible:
+            not_checked.append(site)
+        elif not any(_agree(shown[site], one) for one in possible):
+            says = f"shown as {_short(_figures(shown[site]))}, accepted as {_short(possible[0])}"
+            yield Finding("mis_tallied", "public", {"site": site}, says)
+    for site in shown:
+        if site not in expected:
+            yield Finding("mis_tallied", "public", {"site": site}, "in the public results, and not accepted")
+
+
+def _figures(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in _FIGURES if name in row}
+
+
+def _agree(shown: Mapping[str, Any], accepted: Mapping[str, Any]) -> bool:
+    return all(_equal(shown[name], value) for name, value in accepted.items() if name in shown)
+
+
+def _sum(name: str, sites: Iterable[Mapping[str, Any]]) -> Any:
+    if name == "attendees":
+        return sum(int(site.get(name) or 0) for site in sites)
+    totals: dict[str, int] = defaultdict(int)
+    for site in sites:
+        for group, count in (site.get(name) or {}).items():
+            totals[group] += int(count)
+    return dict(totals)
+
+
+def _expected(
+    writes: Sequence[Entry], pairs: _Pairs, accepted: Mapping[str, Mapping[str, Any]] | None
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """What should count of each site: the figures that it may show; none where what was accepted is not known here.
+
+    From the database's own accepted record where there is one; else from the versions, whose contents the ledger knows.
+    """
+    said: dict[int, dict[str, Any]] = {}
+    for entry in writes:
+        for row in pairs.of(entry):
+            said[id(row)] = said_of(entry.step, entry.content)
+    by_site: dict[str, list[Stored]] = defaultdict(list)
+    for row in pairs.rows:
+        by_site[row.site].append(row)
+    for site, rows in by_site.items():
+        ordered = sorted(rows, key=lambda row: _number(row.version) if isinstance(_number(row.version), int) else 0)
+        through = max((at for at, row in enumerate(ordered, 1) if row.state in (None, ACCEPTED)), default=0)
+        if not through:
+            continue
+        if accepted is not None:
+            yield site, [dict(_figures(accepted[site]))] if site in accepted else []
+            continue
+        keyed = [row for row in ordered[:through] if row.step == "clerk"]
+        steps = [row for row in ordered[:through] if row.step != "clerk"]
+        folded: dict[str, Any] = {}
+        known = True
+        for row in steps:
+            folded |= row.figures or said.get(id(row), {})
+            known = known and (bool(row.figures) or id(row) in said or row.step not in _STATING)
+        possible = [{**(row.figures or said[id(row)]), **folded} for row in keyed if row.figures or id(row) in said]
+        if not keyed and folded:
+            possible = [folded]
+        yield site, possible if known else []
+
+
+# All of it
+
+
+def held_against(
+    entries: Sequence[Entry],
+    backend: Backend,
+    send: Send,
+    session: Session | None,
+    database: str | None = None,
+    settle_s: float = 0.0,
+) -> dict[str, Any]:
+    """What became of a ledger at a backend, see `reconcile`; gives public results `settle_s` to catch up."""
+    by_api = stored_by_api(backend, send, session) if "stored" in backend.operations else None
+    by_database, accepted = stored_in_database(database) if database is not None else (None, None)
+    if by_api is None and by_database is None:
+        raise InputError("nothing to hold the ledger against: the mapping has no [stored], and there is no --database")
+    until = time.monotonic() + settle_s
+    while True:
+        public = public_results(backend, send)
+        found = reconcile(entries, Sources(by_api, by_database, public, accepted))
+        if not found["mis_tallied"] or time.monotonic() > until:
+            return found
+        time.sleep(0.5)
+
+
+def as_text(found: Mapping[str, Any]) -> str:
+    """What `caucus loadtest reconcile` prints: a line each, and each offending write."""
+    lines = [f"{found['acknowledged']:>9,} acknowledged"]
+    for kind in KINDS:
+        lines.append(f"{found[kind]:>9,} {kind.replace('_', ' ')}")
+        lines += [f"{'':9} - {_named(one)}" for one in found["offending"][kind]]
+    stored, absent = found.get("unanswered_stored", 0), found.get("unanswered_not_stored", 0)
+    lines.append(f"{found['unanswered']:>9,} unanswered ({stored:,} of them stored, {absent:,} not: both are right)")
+    if found.get("not_listed"):
+        lines.append(f"{found['not_listed']:>9,} photos or approvals that the backend does not list")
+    if found["sites_not_checked"]:
+        lines.append(f"{len(found['sites_not_checked']):>9,} sites whose accepted figures this ledger does not know")
+    lines.append("the backend kept what it promised" if found["clean"] else "the backend did not keep what it promised")
+    return "\n".join(lines)
+
+
+def _named(one: Mapping[str, Any]) -> str:
+    name = ", ".join(f"{key} {one[key]}" for key in ("site", "step", "key", "figure") if key in one)
+    return f"{name} ({one['where']}): {one['says']}"

@@ -1,0 +1,292 @@
+"""When requests are due: schedules of an open workload, in which nobody waits for anybody else's answer.
+
+Plain numpy, a pure function of what it is made of: every process that makes a schedule makes the same one. Knows nothing
+of HTTP, of Locust, or of how a schedule is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from loadtests.contract import Operation
+    from loadtests.evening import Evening
+    from simulation.scenario import Scenario
+
+Integers: TypeAlias = npt.NDArray[np.int64]
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+SECOND = 1_000_000_000  # in the nanoseconds of a schedule
+STEPS: tuple[Operation, ...] = ("report.open", "report.first_alignment", "report.final", "photo")
+FLOWS: Mapping[str, tuple[Operation, ...]] = {  # what is asked for by one name
+    "login": ("login",),
+    "report": ("report", "report.open", "report.first_alignment", "report.final"),
+    "photo": ("photo",),
+    "clerk": ("clerk",),
+    "results": ("results", "results.page", "results.csv", "results.county", "results.site"),
+}
+_LOOK: tuple[Operation, ...] = ("results.page", "results")  # what a reader asks for each time
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """Requests in the order of their due times. The arrays are of equal length and never changed."""
+
+    due_ns: Integers  # from the start
+    operation: Integers  # which of `operations`
+    subject: Integers  # whose request it is: a site's number in the roster, a reader's; or simply the how many-eth
+    index: Integers  # where it stands in the whole schedule; `part` leaves gaps
+    operations: tuple[str, ...]
+    seconds: float  # how long requests are due; the last one may be due earlier
+    spec: Mapping[str, Any] | None = field(default=None)  # what `made` makes the same whole schedule of
+
+    def __len__(self) -> int:
+        return len(self.due_ns)
+
+    @property
+    def rate(self) -> float:
+        """Requests due a second, on average."""
+        return len(self) / self.seconds if self.seconds else 0.0
+
+    def part(self, k: int, of: int) -> Schedule:
+        """The share of the k-th of so many workers. Nobody's requests are torn apart, and together it is all of them."""
+        if not 0 <= k < of:
+            raise ValueError(f"part {k} of {of}: expected 0 to {of - 1}")
+        return self._only(self.subject % of == k)
+
+    def of(self, *operations: str) -> Schedule:
+        """Only these operations."""
+        wanted = np.array([name in operations for name in self.operations], bool)
+        return self._only(wanted[self.operation])
+
+    def _only(self, kept: npt.NDArray[np.bool_]) -> Schedule:
+        rows = (self.due_ns[kept], self.operation[kept], self.subject[kept], self.index[kept])
+        return Schedule(*rows, self.operations, self.seconds)
+
+    def mixed(self, shares: Mapping[str, float], seed: int) -> Schedule:
+        """The same times, with an operation drawn for each by its share."""
+        total = sum(shares.values())
+        if not shares or min(shares.values()) < 0 or total <= 0:
+            raise ValueError(f"shares {dict(shares)}: expected some share above 0, and none below")
+        bounds = np.cumsum(list(shares.values())) / total
+        drawn = np.searchsorted(bounds, _uniform(seed, "mix", len(self)), side="right")
+        operation = np.minimum(drawn, len(shares) - 1).astype(np.int64)
+        spec = None if self.spec is None else {**self.spec, "mix": dict(shares), "mix_seed": seed}
+        return replace(self, operation=operation, operations=tuple(shares), spec=spec)
+
+    def per_second(self) -> Integers:
+        """How many are due in each second."""
+        return np.bincount(self.due_ns // SECOND, minlength=int(np.ceil(self.seconds)))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Tells two schedules apart that should have been the same."""
+        found = hashlib.blake2b(repr((self.operations, self.seconds)).encode(), digest_size=16)
+        for row in (self.due_ns, self.operation, self.subject, self.index):
+            found.update(np.ascontiguousarray(row).data)
+        return found.hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """For another process; `from_bytes` reads it."""
+        file = io.BytesIO()
+        rows = {"due_ns": self.due_ns, "operation": self.operation, "subject": self.subject, "index": self.index}
+        np.savez(file, operations=np.array(self.operations), seconds=np.array(self.seconds), **rows)  # type: ignore[arg-type]  # its stubs take the rows for its option
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Schedule:
+        """What `to_bytes` wrote."""
+        with np.load(io.BytesIO(data)) as file:
+            rows = (file["due_ns"], file["operation"], file["subject"], file["index"])
+            return cls(*rows, tuple(map(str, file["operations"])), float(file["seconds"]))
+
+
+# Made-up arrivals
+
+
+def constant(rate: float, seconds: float) -> Schedule:
+    """One request every 1 / rate seconds."""
+    _check(rate=rate, seconds=seconds)
+    due = np.arange(int(np.floor(rate * seconds + 1e-9))) / rate
+    return _schedule(due, seconds, {"kind": "constant", "rate": rate, "seconds": seconds})
+
+
+def poisson(rate: float, seconds: float, seed: int) -> Schedule:
+    """Many people who know nothing of each other: exponential times between requests."""
+    _check(rate=rate, seconds=seconds)
+    due = _arrivals([(0.0, rate), (seconds, rate)], seed)
+    return _schedule(due, seconds, {"kind": "poisson", "rate": rate, "seconds": seconds, "seed": seed})
+
+
+def ramp(first: float, last: float, seconds: float, seed: int) -> Schedule:
+    """Poisson arrivals whose rate goes from `first` to `last` along a straight line."""
+    _check(seconds=seconds, highest=max(first, last), lowest_from_0=min(first, last))
+    due = _arrivals([(0.0, first), (seconds, last)], seed)
+    return _schedule(due, seconds, {"kind": "ramp", "first": first, "last": last, "seconds": seconds, "seed": seed})
+
+
+def spike(rate: float, peak: float, seconds: float, at: float, length: float, seed: int) -> Schedule:
+    """Poisson arrivals at `rate`, but at `peak` from `at` on for `length` seconds."""
+    _check(rate_from_0=rate, peak=peak, seconds=seconds, at_from_0=at, length=length)
+    if at + length > seconds:
+        raise ValueError(f"a spike from {at:g} s for {length:g} s does not fit into {seconds:g} s")
+    corners = [(0.0, rate), (at, rate), (at, peak), (at + length, peak), (at + length, rate), (seconds, rate)]
+    spec = {"kind": "spike", "rate": rate, "peak": peak, "seconds": seconds, "at": at, "length": length, "seed": seed}
+    return _schedule(_arrivals(corners, seed), seconds, spec)
+
+
+def burst(size: int, every: float, seconds: float) -> Schedule:
+    """So many requests at one and the same time, again and again."""
+    _check(size=size, every=every, seconds=seconds)
+    due = np.repeat(np.arange(0.0, seconds, every), size)
+    return _schedule(due, seconds, {"kind": "burst", "size": size, "every": every, "seconds": seconds})
+
+
+def _schedule(due_s: Floats, seconds: float, spec: Mapping[str, Any]) -> Schedule:
+    due = np.rint(due_s * SECOND).astype(np.int64)
+    count = np.arange(len(due), dtype=np.int64)
+    return Schedule(due, np.zeros_like(due), count, count, ("",), float(seconds), spec)
+
+
+def _check(**values: float) -> None:
+    for name, value in values.items():
+        least, name = (0.0, name.removesuffix("_from_0")) if name.endswith("_from_0") else (np.nextafter(0, 1), name)
+        if not (least <= value < float("inf")):
+            raise ValueError(f"{name} {value!r}: expected a number {'of 0 or more' if least == 0 else 'above 0'}")
+
+
+def _arrivals(corners: Sequence[tuple[float, float]], seed: int) -> Floats:
+    """A Poisson process whose rate is linear between corners (time, rate): its own clock, on which it has rate 1, is
+    the integral of the rate, inverted."""
+    times, rates = (np.array(row, float) for row in zip(*corners, strict=True))
+    steps = np.diff(times) * (rates[1:] + rates[:-1]) / 2
+    reached = np.concatenate(([0.0], np.cumsum(steps)))
+    total = reached[-1]
+    arrivals, block = np.zeros(0), 0
+    while not len(arrivals) or arrivals[-1] < total:
+        size = int(total + 6 * np.sqrt(total) + 32)
+        gaps = -np.log1p(-_uniform(seed, f"arrivals {block}", size))
+        arrivals = np.concatenate((arrivals, (arrivals[-1] if len(arrivals) else 0.0) + np.cumsum(gaps)))
+        block += 1
+    arrivals = arrivals[arrivals < total]
+    piece = np.searchsorted(reached, arrivals, side="right") - 1
+    into = arrivals - reached[piece]
+    length = times[piece + 1] - times[piece]
+    slope = np.divide(rates[piece + 1] - rates[piece], length, out=np.zeros_like(into), where=length > 0)
+    # the smaller root of slope/2 x² + rate x = into, in the form that does not divide by a slope of 0
+    after = 2 * into / (rates[piece] + np.sqrt(np.maximum(0.0, rates[piece] ** 2 + 2 * slope * into)))
+    return np.asarray(times[piece] + after, float)
+
+
+def _uniform(seed: int, purpose: str, count: int) -> Floats:
+    """Numbers of [0, 1) by address: seed, purpose and position; a longer row begins as a shorter one does."""
+    key = int.from_bytes(hashlib.blake2b(f"load {seed} {purpose}".encode(), digest_size=16).digest(), "little")
+    return np.random.Generator(np.random.Philox(key=key)).random(count)
+
+
+# A night
+
+
+def night(
+    evening: Evening,
+    speed: float,
+    *,
+    operations: Sequence[Operation] = ("login", *STEPS, "clerk", *_LOOK),
+    readers: int = 0,
+    until_ms: int | None = None,
+) -> Schedule:
+    """What a simulated night asks of its backend, `speed` times as fast, from its first request on.
+
+    `operations` are those that the backend has. The subject of a request is the number of its site; of a reader, the
+    number of sites and the reader's own. What is due after `until_ms` is left out. Not in it, because they follow from
+    the backend's answers: reviews, retries and corrections.
+    """
+    _check(speed=speed)
+    rows = [row for row in _requests(evening, readers) if row[1] in operations and (until_ms is None or row[0] <= until_ms)]
+    rows.sort(key=lambda row: (row[0], row[2], operations.index(row[1])))
+    begins = rows[0][0] if rows else 0
+    due = np.array([at - begins for at, _, _ in rows], float) * 1e6 / speed
+    names = {name: number for number, name in enumerate(operations)}
+    due_ns = np.rint(due).astype(np.int64)
+    return Schedule(
+        due_ns,
+        np.array([names[name] for _, name, _ in rows], np.int64),
+        np.array([subject for _, _, subject in rows], np.int64),
+        np.arange(len(rows), dtype=np.int64),
+        tuple(operations),
+        float(due_ns[-1] / SECOND) if len(rows) else 0.0,
+    )
+
+
+def _requests(evening: Evening, readers: int) -> list[tuple[int, Operation, int]]:
+    """When (ms), what and whose: everything that is planned."""
+    from loadtests.evening import Trouble
+
+    found: list[tuple[int, Operation, int]] = []
+    for each in evening.sites:
+        writes: list[tuple[int, Operation]] = []
+        if each.by_app:
+            times = (each.counted_at_ms, each.aligned_at_ms, each.received_at_ms, each.photo_at_ms)
+            writes = [(at, step) for at, step in zip(times, STEPS, strict=True) if at >= 0]
+            found.extend((at, step, each.number) for at, step in writes)
+        tries = [failure.at_ms for failure in each.failures if failure.trouble != Trouble.NO_ANSWER]
+        found.extend((at, "login", each.number) for at in tries)
+        # a chair signs in before the first step, and again after an attempt that failed
+        lapses = sorted([-1, *(failure.at_ms for failure in each.failures)])
+        firsts = (min((at for at, _ in writes if at >= lapse), default=-1) for lapse in lapses)
+        found.extend((at, "login", each.number) for at in sorted({at for at in firsts if at >= 0}))
+        if each.keyed_by_staff:
+            found.extend((at, "clerk", each.number) for at in (each.received_at_ms, each.keyed_again_at_ms))
+    for reader in range(readers):
+        visit = evening.visit(reader)
+        for at in range(visit.first_at_ms, evening.ends_at_ms, visit.every_ms):
+            found.extend((at, name, len(evening.sites) + reader) for name in _LOOK)
+    return found
+
+
+def peak_minute(scenario: Scenario, nights: int = 40, seed: int = 1, *, readers: int = 0) -> dict[str, float]:
+    """What "one caucus night" is: requests a second in the busiest minute, the 95th percentile over simulated nights.
+
+    By flow, and of all of them together ("mix"). A minute begins at any second. Flows that no night has are 0.
+    """
+    from loadtests.evening import evening
+
+    found: dict[str, list[float]] = {name: [] for name in (*FLOWS, "mix")}
+    for number in range(nights):
+        rows = _requests(evening(scenario, seed, number, small_photos=True), readers)
+        for flow, peaks in found.items():
+            wanted = None if flow == "mix" else FLOWS[flow]
+            at_ms = np.sort(np.array([at for at, name, _ in rows if wanted is None or name in wanted], np.int64))
+            peaks.append(_busiest(at_ms) / 60)
+    return {flow: float(np.quantile(peaks, 0.95, method="higher")) for flow, peaks in found.items()}
+
+
+def _busiest(at_ms: Integers) -> int:
+    """The most requests in any 60 s."""
+    until = np.searchsorted(at_ms, at_ms + 60_000, side="left")
+    return int(np.max(until - np.arange(len(at_ms)), initial=0))
+
+
+_KINDS: Mapping[str, Callable[..., Schedule]] = {
+    "constant": constant,
+    "poisson": poisson,
+    "ramp": ramp,
+    "spike": spike,
+    "burst": burst,
+}
+
+
+def made(spec: Mapping[str, Any]) -> Schedule:
+    """The schedule of a `spec`, in whatever process."""
+    more = dict(spec)
+    mix, mix_seed = more.pop("mix", None), more.pop("mix_seed", 0)
+    schedule = _KINDS[more.pop("kind")](**more)
+    return schedule if mix is None else schedule.mixed(mix, mix_seed)

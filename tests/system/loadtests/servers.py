@@ -1,0 +1,206 @@
+"""Test servers whose capacity is known: what a load test says of them can be held against the truth.
+
+`python servers.py KIND ...` prints its address. Service takes no processor: when a request is answered is computed from
+when it came, and a timer answers it then. Plain HTTP over uvloop, so that the server is not what limits a test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import heapq
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import uvloop
+
+_OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n" + b'{"ok":true}'
+_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+CONTROL = b"/-/"  # paths that are about the server, and are answered at once
+
+Departure = Callable[[int], int | None]  # when a request that comes now is answered (ns); None: it is turned away
+
+
+def instant() -> Departure:
+    """Whatever comes is answered at once."""
+    return lambda now: now
+
+
+def queue(servers: int, service_ns: int, room: int) -> Departure:
+    """So many servers of fixed service time and one line before them; who finds `room` waiting is turned away."""
+    free_at = [0] * servers
+
+    def departure(now: int) -> int | None:
+        begins = max(now, free_at[0])
+        if begins - now > room * service_ns // servers:
+            return None
+        heapq.heapreplace(free_at, begins + service_ns)
+        return begins + service_ns
+
+    return departure
+
+
+def stall(after_ns: int, length_ns: int) -> Departure:
+    """Answers at once, except for one stall: it begins so long after the first request."""
+    begins = 0
+
+    def departure(now: int) -> int:
+        nonlocal begins
+        begins = begins or now + after_ns
+        return begins + length_ns if begins <= now < begins + length_ns else now
+
+    return departure
+
+
+class Server:
+    """What came, and what is still to be answered, in the order of its departure."""
+
+    def __init__(self, departure: Departure) -> None:
+        self.departure = departure
+        self.waiting: list[tuple[int, int, Connection]] = []
+        self.seen: list[bytes] = []
+        self._timer_at = 0
+        self._loop = asyncio.get_running_loop()
+
+    def asked(self, connection: Connection, path: bytes) -> None:
+        """A request is here."""
+        if path.startswith(CONTROL):
+            connection.answer(self.control(path))
+            return
+        now = time.monotonic_ns()
+        self.seen.append(path)
+        at = self.departure(now)
+        if at is None:
+            connection.answer(_BUSY)
+        elif at <= now:
+            connection.answer(_OK)
+        else:
+            heapq.heappush(self.waiting, (at, len(self.seen), connection))
+            self._set_timer()
+
+    def control(self, path: bytes) -> bytes:
+        """What a test asks of the server itself."""
+        body = b"\n".join(self.seen)
+        if path == CONTROL + b"forget":
+            self.seen.clear()
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+    def _set_timer(self) -> None:
+        if self.waiting and not self._timer_at:
+            self._timer_at = self.waiting[0][0]
+            self._loop.call_later(max(0.0, (self._timer_at - time.monotonic_ns()) / 1e9), self._answer)
+
+    def _answer(self) -> None:
+        self._timer_at = 0
+        now = time.monotonic_ns()
+        while self.waiting and self.waiting[0][0] <= now:
+            heapq.heappop(self.waiting)[2].answer(_OK)
+        self._set_timer()
+
+
+class Connection(asyncio.Protocol):
+    """One client; its requests are answered in order."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._read = b""
+        self._transport: asyncio.WriteTransport
+        self._paths: deque[bytes] = deque()
+        self._asked = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's own is none by descent
+
+    def data_received(self, data: bytes) -> None:
+        self._read = self._read + data if self._read else data
+        while (end := self._read.find(b"\r\n\r\n")) >= 0:
+            head = self._read[:end]
+            at = head.lower().find(b"content-length:")
+            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+            if len(self._read) < end + 4 + length:
+                return
+            self._read = self._read[end + 4 + length :]
+            self._paths.append(head.split(b" ", 2)[1])
+        self._ask()
+
+    def _ask(self) -> None:
+        if self._paths and not self._asked:
+            self._asked = True
+            self._server.asked(self, self._paths.popleft())
+
+    def answer(self, reply: bytes) -> None:
+        """The answer to the oldest request."""
+        self._transport.write(reply)
+        self._asked = False
+        self._ask()
+
+
+async def _serve(departure: Departure) -> None:
+    loop = asyncio.get_running_loop()
+    server = Server(departure)
+    listening = await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, backlog=4096)
+    print(json.dumps({"url": f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"}), flush=True)
+    stopped = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    await stopped.wait()
+
+
+def main() -> None:
+    """Serve until told to end."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("kind", choices=["instant", "queue", "stall"])
+    parser.add_argument("--servers", type=int, default=1)
+    parser.add_argument("--service-ms", type=float, default=1.0)
+    parser.add_argument("--room", type=int, default=1_000_000)
+    parser.add_argument("--after-s", type=float, default=4.0)
+    parser.add_argument("--length-s", type=float, default=1.0)
+    parser.add_argument("--core", type=int, default=-1)
+    given = parser.parse_args()
+    if given.core >= 0:
+        os.sched_setaffinity(0, {given.core})
+    kinds = {
+        "instant": instant,
+        "queue": lambda: queue(given.servers, int(given.service_ms * 1e6), given.room),
+        "stall": lambda: stall(int(given.after_s * 1e9), int(given.length_s * 1e9)),
+    }
+    uvloop.run(_serve(kinds[given.kind]()))
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that runs."""
+
+    url: str
+    process_id: int
+
+    def seen(self) -> list[str]:
+        """The paths that were asked for, in order."""
+        with urllib.request.urlopen(f"{self.url}/-/seen", timeout=10) as answer:
+            return answer.read().decode().split()  # type: ignore[no-any-return]  # urllib's answer has no type
+
+
+@contextmanager
+def serving(*arguments: object) -> Iterator[Running]:
+    """A server of its own process for as long as the block lasts."""
+    command = [sys.executable, str(Path(__file__)), *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield Running(json.loads(process.stdout.readline())["url"], process.pid)
+        finally:
+            process.terminate()
+
+
+if __name__ == "__main__":
+    main()

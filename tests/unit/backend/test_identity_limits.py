@@ -1,0 +1,117 @@
+"""How often somebody may try, whose address counts, and what a one-time code is worth: without a server."""
+
+from __future__ import annotations
+
+import pyotp
+import pytest
+
+from loadtests.backend.identity.addresses import client_address, limit_key
+from loadtests.backend.identity.hashing import Pins, matching_step
+from loadtests.backend.identity.limits import LOCKS, Buckets, Failures, is_suspicious, locked_for_ms, locks_markdown
+from loadtests.backend.settings import Hashing, networks
+
+NOW_MS = 1_800_000_000_000
+PROXIES = networks(["10.0.0.0/8", "::1"])
+
+
+def _failures(**counts: int) -> dict[str, Failures]:
+    return {name: Failures(counts.get(name, 0), NOW_MS - 60_000) for name in LOCKS}
+
+
+def test_a_bucket_gives_its_burst_and_then_its_rate():
+    buckets = Buckets(burst=3, per_s=0.5)
+    assert [buckets.take("a", 0.0) for _ in range(3)] == [0, 0, 0]
+    assert buckets.take("a", 0.0) == pytest.approx(2)
+    assert buckets.take("a", 1.0) == pytest.approx(1)
+    assert buckets.take("b", 1.0) == 0, "somebody else has a bucket of his own"
+    assert buckets.take("a", 2.0) == 0
+
+
+def test_strangers_without_end_do_not_fill_the_memory():
+    buckets = Buckets(burst=3, per_s=0.5, most=100)
+    for number in range(1000):
+        buckets.take(str(number), 0.0)
+    assert len(buckets._levels) == 100
+
+
+@pytest.mark.parametrize("name", list(LOCKS))
+def test_every_lock_closes_at_its_count_and_opens_when_its_oldest_failure_is_past(name: str):
+    lock = LOCKS[name]
+    assert locked_for_ms(_failures(**{name: lock.failures - 1}), False, NOW_MS) == 0
+    assert locked_for_ms(_failures(**{name: lock.failures}), False, NOW_MS) == lock.window_ms - 60_000
+
+
+def test_strangers_failures_neither_lock_nor_delay_a_device_that_logged_in_before():
+    attacked = _failures(address=1000, source=1000, user=1000)
+    assert locked_for_ms(attacked, True, NOW_MS) == 0
+    assert not is_suspicious(attacked, True)
+    assert locked_for_ms(attacked, False, NOW_MS) > 0
+    assert is_suspicious(attacked, False)
+
+
+def test_failures_on_the_known_device_itself_lock_it():
+    assert locked_for_ms(_failures(device=5), True, NOW_MS) > 0
+
+
+def test_the_page_of_locks_has_a_line_for_each():
+    assert locks_markdown().count("\n") == 2 + len(LOCKS)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "counts"),
+    [
+        ("203.0.113.9", ["198.51.100.1"], "203.0.113.9"),  # a stranger's claim
+        ("10.1.1.1", ["198.51.100.1"], "198.51.100.1"),
+        ("10.1.1.1", ["1.2.3.4, 198.51.100.1"], "198.51.100.1"),  # what stands before it is the client's own claim
+        ("10.1.1.1", ["198.51.100.1, 10.2.2.2"], "198.51.100.1"),  # two proxies
+        ("10.1.1.1", ["1.2.3.4", "198.51.100.1"], "198.51.100.1"),  # the header twice
+        ("10.1.1.1", [], "10.1.1.1"),
+        ("10.1.1.1", ["unknown"], "10.1.1.1"),
+        ("10.1.1.1", ["10.3.3.3"], "10.3.3.3"),
+        ("::1", ["2001:db8::7"], "2001:db8::7"),
+    ],
+)
+def test_only_a_named_proxy_says_whose_address_counts(peer: str, forwarded: list[str], counts: str):
+    assert client_address(peer, forwarded, PROXIES) == counts
+    assert client_address(peer, forwarded, ()) == peer
+
+
+def test_one_household_with_ipv6_is_one_address():
+    assert limit_key("2001:db8:1:2:3:4:5:6") == limit_key("2001:db8:1:2::9") == "2001:db8:1:2::/64"
+    assert limit_key("2001:db8:1:3::9") != limit_key("2001:db8:1:2::9")
+    assert limit_key("::ffff:203.0.113.9") == limit_key("203.0.113.9") == "203.0.113.9"
+    assert limit_key("not an address") == "not an address"
+
+
+def test_the_cost_of_a_hash_is_one_of_owasps_or_more():
+    cost = Hashing()
+    assert (cost.memory_kib, cost.passes, cost.lanes) == (19_456, 2, 1)
+    assert Pins(cost).hash("123456").startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+def test_an_unknown_users_pin_is_hashed_too(monkeypatch: pytest.MonkeyPatch):
+    pins = Pins(Hashing(memory_kib=8, passes=1))
+    right = pins.hash("123456")
+    hashed = []
+    verify = pins._hasher.verify
+    monkeypatch.setattr(
+        pins,
+        "_hasher",
+        type("Counted", (), {"verify": lambda _, *a: hashed.append(a) or verify(*a), "hash": pins._hasher.hash})(),
+    )  # type: ignore[func-returns-value]  # append, then verify
+    assert pins.matches(right, "123456")
+    assert not pins.matches(right, "654321")
+    assert not pins.matches(None, "nobody has this PIN")
+    assert len(hashed) == 3
+    assert not pins.matches("no hash at all", "123456")
+
+
+def test_a_code_is_worth_its_own_half_minute_and_the_ones_beside_it():
+    secret = pyotp.random_base32()
+    code = pyotp.TOTP(secret).at(NOW_MS // 1000)
+    step = NOW_MS // 1000 // 30
+    assert matching_step(secret, code, NOW_MS) == step
+    assert matching_step(secret, code, NOW_MS + 30_000) == step
+    assert matching_step(secret, code, NOW_MS - 30_000) == step
+    assert matching_step(secret, code, NOW_MS + 90_000) is None
+    assert matching_step(secret, "", NOW_MS) is None

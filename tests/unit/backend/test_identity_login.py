@@ -1,0 +1,355 @@
+"""What it takes to get a token, what a token is worth, and who is kept out: on a database, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import stat
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyotp
+import pytest
+import sqlalchemy as sa
+
+from loadtests.backend import storage
+from loadtests.backend.identity import login, pins
+from loadtests.backend.identity.login import Identity
+from loadtests.backend.identity.roles import Session
+from loadtests.backend.pool import Pool
+from loadtests.backend.refusals import Refusal
+from loadtests.backend.storage import Database
+from simulation.errors import InputError
+from tests.unit.backend.running_service import CHEAP, STAFF
+
+CHAIR = "0001"
+HOME, ABROAD = "192.0.2.1", "198.51.100.{}"
+
+
+BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """SQLite; PostgreSQL too where the database itself decides something."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return f"sqlite:///{tmp_path / 'backend.sqlite'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+class Door:
+    """An identity on a database, with what it counted."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.counted: Counter[str] = Counter()
+        self.reads = Pool("read", 2, 100, 5.0)
+        self.identity = Identity(database, CHEAP, self.reads, lambda outcome: self.counted.update([outcome]))
+
+    def close(self) -> None:
+        self.identity.close()
+        self.reads.close()
+
+    async def try_(
+        self, pin: str, user: str = CHAIR, device: str = "phone", address: str = HOME, code: str = ""
+    ) -> str:
+        """The code of the refusal, or the token."""
+        try:
+            token, _ = await self.identity.log_in(user, pin, code or None, device, address)
+        except Refusal as refusal:
+            return refusal.code
+        return token
+
+
+@contextmanager
+def _door(database: Database) -> Iterator[Door]:
+    with closing(Door(database)) as found:
+        yield found
+
+
+@pytest.fixture
+def issued(database: Database, tmp_path: Path) -> dict[str, pins.Issued]:
+    made = pins.make((site.code for site in database.sites()), STAFF, ["reviewer"])
+    pins.issue(database, made, tmp_path / "pins.csv", CHEAP, lambda done, of, now: None)
+    return {one.user: one for one in made}
+
+
+def _in(database: Database, story: Callable[[Door], Awaitable[Any]]) -> Any:
+    async def played() -> Any:
+        with _door(database) as door:
+            return await story(door)
+
+    return asyncio.run(played())
+
+
+def _events(database: Database, kind: str) -> list[Any]:
+    with database.engine.connect() as connection:
+        return list(connection.execute(sa.select(storage.events).where(storage.events.c.kind == kind)))
+
+
+@BOTH
+def test_the_right_pin_opens_and_the_token_says_who_it_is(database: Database, issued: dict[str, pins.Issued]):
+    async def story(door: Door) -> tuple[str, Session]:
+        token = await door.try_(issued[CHAIR].pin)
+        return token, await door.identity.who(token, "phone", HOME)
+
+    token, session = _in(database, story)
+    assert len(token) == 43
+    assert (session.user, session.role, session.site, session.device) == (CHAIR, "chair", CHAIR, "phone")
+    with database.engine.connect() as connection:
+        stored = connection.execute(sa.select(storage.sessions)).one()
+    assert token not in str(stored), "only its digest is stored"
+    assert len(_events(database, "logged_in")) == 1
+
+
+def test_a_wrong_pin_and_an_unknown_user_get_the_same_answer(database: Database, issued: dict[str, pins.Issued]):
+    async def story(door: Door) -> list[str]:
+        return [await door.try_("000000"), await door.try_("000000", user="nobody"), await door.try_(issued[CHAIR].pin)]
+
+    wrong, unknown, right = _in(database, story)
+    assert wrong == unknown == "A03"
+    assert len(right) == 43
+
+
+def test_the_sixth_guess_on_a_device_is_refused_before_any_hash(database: Database, issued: dict[str, pins.Issued]):
+    async def story(door: Door) -> list[str]:
+        found = [await door.try_("000000") for _ in range(5)]
+        door.identity._pins = None  # type: ignore[assignment]  # whoever hashed now would fail
+        return [*found, await door.try_(issued[CHAIR].pin)]
+
+    assert _in(database, story) == ["A03"] * 5 + ["A06"]
+
+
+@BOTH
+def test_a_restart_and_a_second_process_remember_the_lock(database: Database, issued: dict[str, pins.Issued]):
+    async def guess(door: Door) -> list[str]:
+        return [await door.try_("000000") for _ in range(5)]
+
+    async def again(door: Door) -> str:
+        return await door.try_(issued[CHAIR].pin)
+
+    assert _in(database, guess) == ["A03"] * 5
+    assert _in(database, again) == "A06"
+
+
+@BOTH
+@pytest.mark.usefixtures("issued")
+def test_a_hundred_guesses_at_once_are_not_more_than_one_after_the_other(database: Database):
+    async def story(door: Door) -> list[str]:
+        guesses = [door.try_("000000", device=f"d{n % 20}", address=ABROAD.format(n % 50)) for n in range(100)]
+        return await asyncio.gather(*guesses)
+
+    outcomes = Counter(_in(database, story))
+    assert outcomes["A03"] <= 20, "of one user, whatever the devices and addresses"
+    assert outcomes["A03"] + outcomes["A06"] == 100
+
+
+def test_strangers_who_lock_a_precinct_do_not_lock_its_chairs_own_device(
+    database: Database, issued: dict[str, pins.Issued]
+):
+    async def story(door: Door) -> tuple[str, list[str], str, str]:
+        first = await door.try_(issued[CHAIR].pin)
+        strangers = [await door.try_("000000", device=f"x{n}", address=ABROAD.format(n)) for n in range(25)]
+        return (
+            first,
+            strangers,
+            await door.try_(issued[CHAIR].pin, address="192.0.2.77"),  # the same phone, elsewhere
+            await door.try_(issued[CHAIR].pin, device="new", address="192.0.2.78"),
+        )
+
+    first, strangers, same_phone, new_phone = _in(database, story)
+    assert len(first) == len(same_phone) == 43
+    assert strangers[-1] == new_phone == "A06"
+
+
+def test_strangers_who_guess_from_one_address_do_not_lock_anybody_elsewhere(
+    database: Database, issued: dict[str, pins.Issued]
+):
+    async def story(door: Door) -> tuple[list[str], str]:
+        guesses = [await door.try_("000000", device=f"x{n}", address=ABROAD.format(1)) for n in range(10)]
+        return guesses, await door.try_(issued[CHAIR].pin)
+
+    guesses, chair = _in(database, story)
+    assert guesses == ["A03"] * 5 + ["A06"] * 5
+    assert len(chair) == 43
+
+
+@pytest.mark.usefixtures("issued")
+def test_an_address_that_tries_many_precincts_is_locked_for_all(database: Database):
+    async def story(door: Door) -> list[str]:
+        return [await door.try_("000000", user=f"9{n:03d}", device=f"x{n}") for n in range(35)]
+
+    assert _in(database, story) == ["A03"] * 30 + ["A06"] * 5
+
+
+def test_a_refusal_says_how_long_to_wait(database: Database, issued: dict[str, pins.Issued]):
+    async def story(door: Door) -> float | None:
+        for _ in range(5):
+            await door.try_("000000")
+        with pytest.raises(Refusal) as refused:
+            await door.identity.log_in(CHAIR, issued[CHAIR].pin, None, "phone", HOME)
+        return refused.value.retry_after_s
+
+    wait_s = _in(database, story)
+    assert wait_s is not None
+    assert 14 * 60 < wait_s <= 15 * 60
+
+
+@BOTH
+def test_a_second_factor_is_asked_for_and_no_code_works_twice(database: Database, issued: dict[str, pins.Issued]):
+    reviewer = issued["reviewer-01"]
+    assert reviewer.totp_secret is not None
+    code = pyotp.TOTP(reviewer.totp_secret).now()
+
+    async def story(door: Door) -> list[str]:
+        return [
+            await door.try_(reviewer.pin, user="reviewer-01", device="a"),
+            await door.try_("wrong-pin-wrong", user="reviewer-01", device="b", code=code),
+            await door.try_(reviewer.pin, user="reviewer-01", device="c", code=code),
+            await door.try_(reviewer.pin, user="reviewer-01", device="c", code=code),
+        ]
+
+    missing, wrong_pin, right, replayed = _in(database, story)
+    assert (missing, wrong_pin, replayed) == ("A03", "A03", "A03")
+    assert len(right) == 43
+
+
+def test_a_token_is_worth_nothing_on_another_device_after_its_time_or_after_log_out(
+    database: Database, issued: dict[str, pins.Issued], monkeypatch: pytest.MonkeyPatch
+):
+    async def refused(door: Door, token: str, device: str = "phone") -> str:
+        with pytest.raises(Refusal) as found:
+            await door.identity.who(token, device, HOME)
+        return found.value.code
+
+    async def story(door: Door) -> list[str]:
+        one, two = await door.try_(issued[CHAIR].pin), await door.try_(issued[CHAIR].pin)
+        found = [await refused(door, one, "stolen"), await refused(door, "x" * 43)]
+        session = await door.identity.who(one, "phone", HOME)
+        await door.identity.log_out(session)
+        found.append(await refused(door, one))
+        await door.identity.who(two, "phone", HOME)
+        monkeypatch.setattr(login, "now_ms", lambda: session.expires_at_ms + 60_000)
+        return [*found, await refused(door, two)]
+
+    assert _in(database, story) == ["A02"] * 4
+
+
+def test_a_log_out_holds_in_every_process(database: Database, issued: dict[str, pins.Issued]):
+    async def story(door: Door) -> str:
+        token = await door.try_(issued[CHAIR].pin)
+        await door.identity.log_out(await door.identity.who(token, "phone", HOME))
+        return token
+
+    async def elsewhere(door: Door) -> str:
+        with pytest.raises(Refusal) as found:
+            await door.identity.who(token, "phone", HOME)
+        return found.value.code
+
+    token = _in(database, story)
+    assert _in(database, elsewhere) == "A02"
+
+
+def test_guessing_tokens_is_slowed_down_and_real_ones_are_not(database: Database, issued: dict[str, pins.Issued]):
+    async def story(door: Door) -> Counter[str]:
+        token = await door.try_(issued[CHAIR].pin)
+        codes: Counter[str] = Counter()
+        for number in range(60):
+            try:
+                await door.identity.who(f"{number:043d}", "phone", HOME)
+            except Refusal as refusal:
+                codes[refusal.code] += 1
+            await door.identity.who(token, "phone", HOME)
+        return codes
+
+    codes = _in(database, story)
+    assert codes["A02"] <= 32
+    assert codes["A02"] + codes["A06"] == 60
+
+
+@pytest.mark.usefixtures("issued")
+def test_a_flood_of_refusals_is_a_few_lines_of_the_audit_log(database: Database):
+    async def story(door: Door) -> None:
+        for number in range(1000):
+            door.identity.journal.note("login_limited", f"user-{number % 400}", HOME)
+
+    _in(database, story)
+    rows = _events(database, "login_limited")
+    assert len(rows) <= 2 * 101
+    assert sum(int(row.content.partition('"times":')[2].rstrip("}")) for row in rows) == 1000
+
+
+@pytest.mark.usefixtures("issued")
+def test_hashes_are_few_at_once_and_who_cannot_wait_is_told(database: Database, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(login, "HASHES_WAITING", 3)
+
+    async def story(door: Door) -> list[str]:
+        release = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def slow(*_: object) -> bool:
+            asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
+            return False
+
+        door.identity._pins.matches = slow  # type: ignore[method-assign]  # as slow as an overloaded core
+        tries = [
+            asyncio.create_task(door.try_("000000", user=f"u{n}", device=f"d{n}", address=ABROAD.format(n)))
+            for n in range(12)
+        ]
+        await asyncio.sleep(0.5)
+        release.set()
+        return await asyncio.gather(*tries)
+
+    outcomes = Counter(_in(database, story))
+    assert outcomes == {"A03": login.HASHES + 3, "A07": 12 - login.HASHES - 3}
+
+
+@pytest.mark.usefixtures("issued")
+def test_the_sealed_list_is_its_owners_alone_and_the_database_holds_no_pin(database: Database, tmp_path: Path):
+    path = tmp_path / "pins.csv"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert list(rows[0]) == list(pins.COLUMNS)
+    assert len(rows) == 4 + sum(STAFF.values())
+    assert all(len(row["pin"]) == (6 if row["role"] == "chair" else 12) for row in rows)
+    assert all(bool(row["totp_secret"]) == (row["role"] == "reviewer") for row in rows)
+    with database.engine.connect() as connection:
+        stored = str(connection.execute(sa.select(storage.accounts.c.pin_hash, storage.accounts.c.user)).all())
+        logged = str(connection.execute(sa.select(storage.events)).all())
+    assert not any(row["pin"] in stored or f'"{row["pin"]}"' in logged for row in rows if row["role"] != "chair")
+    with pytest.raises(InputError, match="never overwritten"):
+        pins.refuse_existing(path, database)
+    with pytest.raises(InputError, match="issued before"):
+        pins.refuse_existing(tmp_path / "other.csv", database)
+
+
+@BOTH
+def test_a_new_pin_ends_the_old_one_and_every_session(
+    database: Database, issued: dict[str, pins.Issued], tmp_path: Path
+):
+    async def before(door: Door) -> str:
+        return await door.try_(issued[CHAIR].pin)
+
+    async def after(door: Door) -> tuple[str, str, str]:
+        with pytest.raises(Refusal) as old_token:
+            await door.identity.who(token, "phone", HOME)
+        return old_token.value.code, await door.try_(issued[CHAIR].pin), await door.try_(renewed.pin)
+
+    token = _in(database, before)
+    (renewed,) = pins.renew(database, [CHAIR])
+    pins.issue(database, [renewed], tmp_path / "one.csv", CHEAP, lambda done, of, now: None)
+    old_token, old_pin, new_pin = _in(database, after)
+    assert (old_token, old_pin) == ("A02", "A03")
+    assert len(new_pin) == 43
+    with pytest.raises(InputError, match="no such user"):
+        pins.renew(database, ["nobody"])
+
+
+@pytest.mark.usefixtures("issued")
+def test_a_demo_never_mixes_with_real_pins(database: Database, tmp_path: Path):
+    assert pins.demo_is_there(database) is False
+    with pytest.raises(InputError, match="real PINs"):
+        pins.issue_demo(database, tmp_path / "demo.csv")
