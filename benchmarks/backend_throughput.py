@@ -279,7 +279,9 @@ def evening(tokens: Mapping[str, str], groups: Sequence[str], sites: Sequence[An
         more = {"correction": f"recount {again}"} if again else {}
         for site in sites:
             elected = satellite_delegates(PEOPLE) if site.satellite else site.delegates
-            counts = {groups[0]: PEOPLE - 15, groups[1]: 15}
+            counts = {
+                groups[0]: PEOPLE
+            }  # one group wins all: accepted as it stands, so that releases are made meanwhile
             bodies: dict[str, dict[str, object]] = {
                 "open": {"attendees": PEOPLE},
                 "first-alignment": {"counts": counts},
@@ -315,7 +317,7 @@ def statements(database: Any, groups: Sequence[str], code: str) -> list[tuple[st
     try:
         for step, body in (
             ("open", {"attendees": PEOPLE}),
-            ("first-alignment", {"counts": {groups[0]: PEOPLE - 15, groups[1]: 15}}),
+            ("first-alignment", {"counts": {groups[0]: PEOPLE}}),
         ):
             seen.clear()
             answer = asyncio.run(writer.do(Command(step, code, code, "chair", f"key-of-{step}", body)))

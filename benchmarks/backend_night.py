@@ -1,0 +1,124 @@
+"""A whole night through real HTTP: every site of iowa-2020 reports to SQLite and to PostgreSQL, and every vote counts.
+
+Locust's chairs, clerks, reviewers and readers play a simulated night many times faster than it was. Afterwards the
+public totals must equal the simulation's to the vote, the ledger of acknowledged writes must be clean, held against the
+API and against the database itself, and the audit log must be whole.
+Prints one JSON object on stdout; exit 1 where a vote, a write or a link is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+from loadtests.evening import Evening, evening
+from loadtests.launch import Launched, launched
+from simulation import load
+
+ROOT = Path(__file__).parents[1]
+DATABASES = ("sqlite", "embedded-postgres")
+SEED, NIGHT = 1, 0
+
+
+def played(backend: Launched, pins: Path, ledger: Path, scenario: str, speed: float) -> dict[str, Any]:
+    """The night, by Locust; what it says of itself."""
+    given = ["--host", backend.url, "--scenario", scenario, "--pins", str(pins), "--seed", str(SEED)]
+    given += ["--night", str(NIGHT), "--speed", str(speed), "--small-photos", "--ledger", str(ledger)]
+    stats = ledger.with_suffix("")
+    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py"), "--headless"]
+    began = time.monotonic()
+    done = subprocess.run(
+        [*command, *given, "--only-summary", "--csv", str(stats)], check=False, capture_output=True, text=True
+    )
+    return {"exit_code": done.returncode, "seconds": round(time.monotonic() - began, 1), "log": done.stderr[-2000:]}
+
+
+def votes_off(backend: Launched, tonight: Evening) -> tuple[int, int]:
+    """Sites that the public does not see, and votes and delegates that differ from what the simulation says.
+
+    A record that was sent back to the chair says what the room did; every other one what the worksheet says.
+    """
+    with urlopen(f"{backend.url}/results.json", timeout=30) as answer:
+        results = json.loads(answer.read())
+    corrected = set()
+    absent = 0
+    for each in tonight.sites:
+        with urlopen(f"{backend.url}/results/sites/{each.site.code}.json", timeout=30) as answer:
+            record = json.loads(answer.read())
+        if record.get("final") is None:
+            absent += each.by_app or each.keyed_by_staff
+            continue
+        if any(record[name] != getattr(each.worksheet, name) for name in ("first_alignment", "final", "delegates")):
+            corrected.add(each.site.code)
+    off = 0
+    for group, counts in tonight.totals(corrected).items():
+        shown = (results[name].get(group, 0) for name in ("first_alignment", "final", "delegates"))
+        off += sum(abs(one - other) for one, other in zip(counts, shown, strict=True))
+    return absent, off
+
+
+def reconciled(backend: Launched, pins: Path, ledger: Path) -> dict[str, Any]:
+    """The ledger against API and database."""
+    from loadtests.backend import storage
+
+    with_database = storage.connect(backend.database, backend.data)
+    url = with_database.engine.url.render_as_string(hide_password=False)
+    caucus = str(Path(sys.executable).with_name("caucus"))
+    command = [caucus, "loadtest", "reconcile", str(ledger), "--target", backend.url, "--pins", str(pins)]
+    done = subprocess.run([*command, "--database", url, "--json"], check=False, capture_output=True, text=True)
+    with_database.close()
+    found: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"clean": False, "said": done.stderr}
+    return found
+
+
+def main() -> None:
+    """Play, compare, tell."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--scenario", default="iowa-2020")
+    options.add_argument("--speed", type=float, default=120.0)
+    options.add_argument("--database", choices=DATABASES, action="append")
+    asked = options.parse_args()
+    tonight = evening(load(asked.scenario), SEED, NIGHT, small_photos=True)
+    missed: list[str] = []
+    runs = []
+    for name in asked.database or DATABASES:
+        with tempfile.TemporaryDirectory(prefix="caucus-") as folder:
+            place = Path(folder)
+            data, pins, ledger = place / "data", place / "pins.csv", place / "ledger"
+            database = f"sqlite:///{data / 'caucus.db'}" if name == "sqlite" else name
+            with launched(data, database, asked.scenario, pins) as backend:
+                run = played(backend, pins, ledger, asked.scenario, asked.speed)
+                time.sleep(3)  # the keeper releases and seals once a second
+                absent, off = votes_off(backend, tonight)
+                found = reconciled(backend, pins, ledger)
+            verdict = backend.verified()
+        counted = ("acknowledged", "lost", "duplicated", "altered", "mis_tallied", "out_of_order")
+        told = {
+            "database": name, **run, "sites": len(tonight.sites), "sites_absent": absent, "votes_off": off,
+            "ledger": {key: found.get(key) for key in counted}, "clean": found.get("clean"),
+            "audit_log_whole": not verdict["problems"], "events": verdict["events"],
+        }  # fmt: skip
+        log = told.pop("log")
+        if run["exit_code"]:
+            missed.append(f"{name}: Locust ended with {run['exit_code']}: {log}")
+        if absent or off:
+            missed.append(f"{name}: {absent} sites absent, {off} votes off")
+        if not found.get("clean"):
+            missed.append(f"{name}: the ledger is not clean: {found.get('said', '')}")
+        if verdict["problems"]:
+            missed.append(f"{name}: {verdict['problems'][0]}")
+        runs.append(told)
+    print(json.dumps({"benchmark": "backend_night", "speed": asked.speed, "runs": runs, "missed": missed,
+                      "ok": not missed}))  # fmt: skip
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
