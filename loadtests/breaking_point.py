@@ -7,6 +7,7 @@ a trial is measured; time is whatever clock it is given.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections import Counter
@@ -32,9 +33,9 @@ SHORT_S = 10.0  # those that bracket: a 2 % overload passes one in three of them
 PROBE_S = 1.0
 BUDGET_S = 240.0
 WIDTH = 0.05  # of the interval, as a share of its low end
-CONFIDENCE = 0.96
+CONFIDENCE = 0.95
 LEAST_PER_S = 1.0  # below this nothing is searched
-OVERHEAD_S = 2.0
+TAIL_S = 1.0  # after a trial that breaks, where none near the breaking point was seen yet
 _VOID_TWICE = 2  # voided so often in a row at one load, the generator cannot give it
 _REST_S = (1.0, 2.0, 4.0, 8.0, 16.0, 29.0)  # between probes of a backend that is not well: a minute in all
 
@@ -44,6 +45,7 @@ class Tried(NamedTuple):
 
     kind: Kind
     at_s: float  # from the start of the search
+    took_s: float  # until the last answer, or until it was given up
     rate_per_s: float  # asked for
     trial: Trial
     judgement: Judgement
@@ -59,6 +61,7 @@ class Tried(NamedTuple):
         return {
             "kind": self.kind,
             "at_s": round(self.at_s, 3),
+            "took_s": round(self.took_s, 3),
             "rate_per_s": self.rate_per_s,
             "seconds": trial.seconds,
             "requests": trial.requests,
@@ -246,12 +249,14 @@ class _Search:
         while True:
             belief = self.belief
             low, high = belief.interval(CONFIDENCE)
-            if high / low - 1 <= width * 0.9:  # a little less: it rests on few trials
+            if high / low - 1 <= width * 0.95:
                 return
-            spare = self.left_s - (PROBE_S if self.unwell else 0) - 1
-            if spare < SHORT_S:
+            if self.unwell:
+                self.wait_until_well()
+            tail_s, after_s = self.price_of_breaking
+            if self.left_s < SHORT_S + tail_s:
                 return
-            rate, seconds = belief.next_trial(self.guess_per_s, spare)
+            rate, seconds = belief.next_trial(self.guess_per_s, self.left_s - tail_s, after_s)
             self.tried("narrow", min(rate, self.ceiling_per_s * 0.98), seconds)
 
     @property
@@ -277,7 +282,7 @@ class _Search:
     def keep(self, kind: Kind, rate: float, seconds: float) -> Tried:
         at = self.clock() - self.began
         trial = self.measure(rate, seconds)
-        tried = Tried(kind, at, rate, trial, judge(trial, self.objectives))
+        tried = Tried(kind, at, self.clock() - self.began - at, rate, trial, judge(trial, self.objectives))
         self.trials.append(tried)
         self.told(tried)
         return tried
@@ -312,6 +317,16 @@ class _Search:
     def guess_per_s(self) -> float | None:
         """What an overloaded backend got done: it steers where to look, and has no say in what is answered."""
         return max((t.trial.completed_per_s for t in self.evidence if not t.judgement.holds), default=None)
+
+    @property
+    def price_of_breaking(self) -> tuple[float, float]:
+        """What a broken trial lately cost beside its own length: until its last answer, until the backend was well."""
+        counted = self.evidence
+        for tried, then in reversed(list(itertools.pairwise([*counted, None]))):
+            if tried is not None and not tried.judgement.holds and tried.kind == "narrow":
+                until = self.clock() - self.began if then is None else then.at_s
+                return tried.took_s - tried.trial.seconds, until - tried.at_s - tried.trial.seconds
+        return TAIL_S, TAIL_S + PROBE_S
 
     @property
     def evidence(self) -> list[Tried]:
@@ -373,7 +388,7 @@ class _Belief:
         self.points: Floats = np.linspace(math.log(low / 1.25), math.log(high * 1.25), self.POINTS)
         self.luck: Floats = np.geomspace(0.5, 16, 13)
         arrivals = low * STEP_S
-        prior = -0.5 * (np.log(self.luck / 1.2) / 0.5) ** 2
+        prior = -0.5 * (np.log(self.luck / 1.4) / 0.7) ** 2
         log = np.broadcast_to(prior, (self.POINTS, len(self.luck))).copy()
         self.guess_spread = max(0.015, 1.5 / math.sqrt(arrivals))
         for x, tried in zip(loads, evidence, strict=True):
@@ -390,7 +405,7 @@ class _Belief:
         spread = self.luck / math.sqrt(max(1.0, math.exp(at) * seconds))
         if seconds < STEP_S * 0.9:
             unit = 1 / math.sqrt(max(1.0, math.exp(at) * seconds))
-            spread = np.hypot(spread, math.hypot(0.02, unit))
+            spread = np.hypot(spread, math.hypot(0.03, unit))
             at -= 1.2 * unit
         chance: Floats = wrong + (1 - 2 * wrong) * ndtr((self.points[:, None] - at) / spread)
         return chance
@@ -408,7 +423,7 @@ class _Belief:
         low, high = np.interp([tail, 1 - tail], below, self.points)
         return math.exp(low), math.exp(high)
 
-    def next_trial(self, guess_per_s: float | None, longest_s: float) -> tuple[float, float]:
+    def next_trial(self, guess_per_s: float | None, longest_s: float, broken_costs_s: float) -> tuple[float, float]:
         """The load and the length of the trial that, a second, is expected to narrow the interval most."""
         likely = self.weights
         if guess_per_s is not None:
@@ -425,7 +440,7 @@ class _Belief:
                 p = float((likely * chance).sum())
                 held = (self.weights * chance).sum(axis=1)
                 width = p * self._width(held) + (1 - p) * self._width(self.density - held)
-                gain = (high - low - width) / (seconds + OVERHEAD_S)
+                gain = (high - low - width) / (seconds + (1 - p) * broken_costs_s)
                 if gain > most:
                     best, most = (math.exp(at), seconds), gain
         return best

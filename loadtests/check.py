@@ -402,7 +402,7 @@ class Walk:
         found = ledger.reconcile(ledger.merge(folder), ledger.Sources(by_api=rows))
         self.reconciled = found
         for kind, consequence in _CONSEQUENCES.items():
-            for one in found["offending"][kind]:
+            for one in {one["key"]: one for one in found["offending"][kind]}.values():
                 # without keys a repeat is a second report: not guaranteed, rather than broken
                 verdict: Verdict = "warns" if kind == "duplicated" and one["key"] in self._anew else "fails"
                 yield Line(f"stored: {kind.replace('_', ' ')}", verdict, f"{one['step']}: {one['says']}: {consequence}")

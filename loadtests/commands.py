@@ -119,7 +119,12 @@ def _summary(found: dict[str, Any]) -> str:
 @loadtest.command()
 @click.argument("folder", metavar="LEDGER_DIR", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @_target_options
-@click.option("--database", metavar="URL", help="Our backend's own database, read beside its API.")
+@click.option(
+    "--database",
+    metavar="URL",
+    envvar="CAUCUS_TARGET_DATABASE",
+    help="Our backend's own database, read beside its API. A URL with a password belongs into $CAUCUS_TARGET_DATABASE.",
+)
 @click.pass_context
 def reconcile(
     ctx: click.Context,

@@ -216,6 +216,7 @@ class Public:
     release: Any
     totals: Mapping[str, Any]
     sites: Mapping[str, Mapping[str, Any]] | None
+    held: bool = False  # headquarters holds results back: what was accepted since is not shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +273,7 @@ def public_results(backend: Backend, send: Send) -> Public | None:
 
 def _public(backend: Backend, send: Send) -> Public | None:
     values = _shown(backend, send, "results", Ask())
-    release = values.get("release")
+    release, held = values.get("release"), values.get("held") is True
     totals = {name: values[name] for name in _FIGURES if values.get(name) is not None}
     rows = values.get("sites")
     counties = values.get("counties")
@@ -285,9 +286,9 @@ def _public(backend: Backend, send: Send) -> Public | None:
             listed = page.get("sites")
             rows += listed if isinstance(listed, list) else []
     if not isinstance(rows, list):
-        return Public(release, totals, None)
+        return Public(release, totals, None, held)
     sites = {str(row["site"]): row for row in rows if any(name in row for name in _FIGURES)}
-    return Public(release, totals, sites)
+    return Public(release, totals, sites, held)
 
 
 def _shown(backend: Backend, send: Send, operation: Operation, ask: Ask) -> Mapping[str, Any]:
@@ -324,11 +325,11 @@ def stored_in_database(url: str) -> tuple[list[Stored], dict[str, dict[str, Any]
             stored = [_version(row) for row in written]
             current = connection.execute(sa.select(records.c.site, records.c.accepted)).all()
             accepted = {site: json.loads(figures) for site, figures in current if figures}
-    except (sa.exc.SQLAlchemyError, KeyError) as error:
-        reason = type(error).__name__
-        raise InputError(
-            f"--database {engine.url.render_as_string()}: cannot be read ({reason}): is it ours?"
-        ) from None
+    except sa.exc.DBAPIError as error:
+        reason = " ".join(str(error.orig).split())
+        raise InputError(f"--database {named.render_as_string()}: does not answer: {reason}") from None
+    except (sa.exc.SQLAlchemyError, KeyError):
+        raise InputError(f"--database {named.render_as_string()}: has not our tables versions and records") from None
     finally:
         engine.dispose()
     return stored, accepted
@@ -608,7 +609,9 @@ def _tallied(writes: Sequence[Entry], sources: Sources, public: Public, not_chec
     counted: Mapping[str, Mapping[str, Any]] | None = shown
     if rows is not None:
         expected = dict(_expected(writes, _Pairs(writes, rows), sources.accepted))
-        if shown is None:
+        if public.held:
+            not_checked += sorted(expected)
+        elif shown is None:
             certain = {site: one[0] for site, one in expected.items() if len(one) == 1}
             if len(certain) < len(expected):
                 not_checked += sorted(set(expected) - set(certain))
@@ -722,7 +725,7 @@ def as_text(found: Mapping[str, Any]) -> str:
     """What `caucus loadtest reconcile` prints: a line each, and each offending write."""
     lines = [f"{found['acknowledged']:>9,} acknowledged"]
     for kind in KINDS:
-        lines.append(f"{found[kind]:>9,} {kind.replace('_', ' ')}")
+        lines.append(f"{found[kind]:>9,} {'mis-tallied' if kind == 'mis_tallied' else kind.replace('_', ' ')}")
         lines += [f"{'':9} - {_named(one)}" for one in found["offending"][kind]]
     stored, absent = found.get("unanswered_stored", 0), found.get("unanswered_not_stored", 0)
     lines.append(f"{found['unanswered']:>9,} unanswered ({stored:,} of them stored, {absent:,} not: both are right)")

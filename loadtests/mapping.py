@@ -47,7 +47,7 @@ _ROW = frozenset({"site", "step", "key", "user", "content_sha256", "version", "a
 _EXTRACTED: dict[Operation, frozenset[str]] = {  # what anybody reads; at log-in any name will do
     "resume": _FIGURES | {"state", "version", "next"},
     "review.list": frozenset({"reports", "next"}),
-    "results": _FIGURES | {"release", "sites", "counties"},
+    "results": _FIGURES | {"release", "held", "sites", "counties"},
     "results.county": _FIGURES | {"release", "sites"},
     "results.site": _FIGURES | {"release", "version"},
     "stored": frozenset({"records", "next"}),

@@ -241,7 +241,7 @@ def _step(step: str) -> Act:
 async def _photo(call: Call) -> Reply:
     declared = edge.media_type(call.headers).decode("latin-1")
     _known(call)
-    edge.refuse_declared(call.headers, PHOTO_BYTES)
+    await edge.refuse_declared(call.receive, call.headers, PHOTO_BYTES)
     folder, files = call.services.database.photos, call.services.files
     received = await photos.receive(edge.body_parts(call.receive, PHOTO_BYTES), declared, folder, files)
     correction = call.headers.get(b"x-correction")

@@ -7,6 +7,7 @@ became visible since the last one, by their numbers: transactions commit in anot
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -137,7 +138,7 @@ class Sealer:
 class ChainOfRows:
     """A fault: a link for each event, made in the write's own transaction, from a head that each process remembers.
 
-    It costs a transaction and two statements for every row; and two processes, or one that rolls back, fork it.
+    It costs two statements for every row; and two processes, or a transaction that is rolled back, fork it.
     """
 
     def __init__(self) -> None:
@@ -256,58 +257,84 @@ def _verify_chain(connection: sa.Connection, verdict: Verdict, expect: str | Non
 
 
 def _verify_versions(connection: sa.Connection, photos: Path | None, verdict: Verdict) -> None:
-    table, events = storage.versions, storage.events
+    """Walk through versions and their events side by side, both in the order of sites and numbers."""
+    table, told = storage.versions, storage.events
     held = {row.site: row for row in connection.execute(sa.select(storage.records))}
-    told = events.alias()
-    pairs = sa.and_(told.c.kind == VERSION, told.c.site == table.c.site, told.c.version == table.c.number)
-    columns = [told.c[name].label(f"event_{name}") for name in ("id", "at", "actor", "content")]
-    query = sa.select(table, *columns).outerjoin(told, pairs).order_by(table.c.site, table.c.number)
-    record, site, accepted, before = Record(), "", None, None
-
-    def close() -> None:
-        if site:
-            _verify_record(held.pop(site, None), site, record, accepted, verdict)
-
-    for row in connection.execution_options(yield_per=1000).execute(query):
-        if row.site != site:
-            close()
-            record, site, accepted, before = Record(), row.site, None, None
-        named = f"version {row.number} of site {row.site}"
-        if row.number == before:
-            verdict.says(f"{named}: has more than one event")
-            continue
-        before = row.number
-        verdict.versions += 1
-        if row.number != record.version + 1:
-            verdict.says(f"{named}: version {record.version + 1} is gone")
-        version = {column.name: row._mapping[column] for column in table.c}
-        event = version_event(version)
-        if row.event_id is None:
-            verdict.says(f"{named}: has no event")
-        elif (row.event_at, row.event_actor, row.event_content) != (event["at"], event["actor"], event["content"]):
-            verdict.says(f"{named}: is not what its event {row.event_id} tells")
-        body = json.loads(row.content)
-        if content_sha256(row.step, row.site, body) != row.content_sha256:
-            verdict.says(f"{named}: its content was changed")
-        try:
-            after = records.replay(record, row.step, body, row.actor, json.loads(row.warnings))
-        except (KeyError, IndexError, TypeError, ValueError):
-            verdict.says(f"{named}: does not make sense after version {record.version}")
-            after = replace(record, version=row.number)
-        if after.state != row.state:
-            verdict.says(f"{named}: says {row.state}, but {after.state.value} follows from what was written")
-        record = replace(after, version=row.number)
-        if record.state is State.ACCEPTED and row.step != Step.PHOTO:
-            accepted = (row.number, canonical(record.figures.json()))
-        if photos is not None and row.step == Step.PHOTO:
-            verdict.photos += 1
-            _verify_photo(photos, body, named, verdict)
-    close()
+    streaming = connection.execution_options(yield_per=1000)
+    versions = streaming.execute(sa.select(table).order_by(table.c.site, table.c.number))
+    query = sa.select(told).where(told.c.kind == VERSION).order_by(told.c.site, told.c.version, told.c.id)
+    events = _ByVersion(streaming.execute(query), verdict)
+    for site, rows in itertools.groupby(versions, lambda row: row.site):
+        record, accepted = Record(), None
+        for row in rows:
+            named = f"version {row.number} of site {site}"
+            verdict.versions += 1
+            record = _verify_version(record, row._asdict(), events.of(site, row.number), named, verdict)
+            if record.state is State.ACCEPTED and row.step != Step.PHOTO:
+                accepted = (row.number, canonical(record.figures.json()))
+            if photos is not None and row.step == Step.PHOTO:
+                verdict.photos += 1
+                _verify_photo(photos, json.loads(row.content), named, verdict)
+        _verify_record(held.pop(site, None), site, record, accepted, verdict)
+    events.rest()
     for one in held.values():
         _verify_record(one, one.site, Record(), None, verdict)
-    orphans = sa.select(told).outerjoin(table, pairs).where(told.c.kind == VERSION, table.c.site.is_(None))
-    for row in connection.execute(orphans.order_by(told.c.id)):
-        verdict.says(f"event {row.id}: tells of version {row.version} of site {row.site}, which is gone")
+
+
+class _ByVersion:
+    """The events of versions, handed out in the versions' own order; what belongs to none is told."""
+
+    def __init__(self, rows: Iterable[sa.Row[Any]], verdict: Verdict) -> None:
+        self._rows = iter(rows)
+        self._verdict = verdict
+        self._next = next(self._rows, None)
+
+    def of(self, site: str, number: int) -> sa.Row[Any] | None:
+        """The event of a version."""
+        while self._next is not None and (self._next.site, self._next.version) < (site, number):
+            self._orphan()
+        found = None
+        while self._next is not None and (self._next.site, self._next.version) == (site, number):
+            if found is not None:
+                self._verdict.says(f"event {self._next.id}: tells of version {number} of site {site} once more")
+            found, self._next = found or self._next, next(self._rows, None)
+        return found
+
+    def rest(self) -> None:
+        """Behind the last version nothing may come."""
+        while self._next is not None:
+            self._orphan()
+
+    def _orphan(self) -> None:
+        event, self._next = self._next, next(self._rows, None)
+        if event is not None:
+            told = f"tells of version {event.version} of site {event.site}, which is gone"
+            self._verdict.says(f"event {event.id}: {told}")
+
+
+def _verify_version(
+    record: Record, version: Mapping[str, Any], event: sa.Row[Any] | None, named: str, verdict: Verdict
+) -> Record:
+    """The record after a version that follows on `record`."""
+    if version["number"] != record.version + 1:
+        verdict.says(f"{named}: version {record.version + 1} is gone")
+    expected = version_event(version)
+    if event is None:
+        verdict.says(f"{named}: has no event")
+    elif (event.at, event.actor, event.content) != (expected["at"], expected["actor"], expected["content"]):
+        verdict.says(f"{named}: is not what its event {event.id} tells")
+    try:
+        body = json.loads(version["content"])
+        if content_sha256(version["step"], version["site"], body) != version["content_sha256"]:
+            verdict.says(f"{named}: its content was changed")
+        warnings = json.loads(version["warnings"])
+        after = records.replay(record, version["step"], body, version["actor"], warnings)
+    except (KeyError, IndexError, TypeError, ValueError):
+        verdict.says(f"{named}: does not make sense after version {record.version}")
+        return replace(record, version=version["number"])
+    if after.state != version["state"]:
+        verdict.says(f"{named}: says {version['state']}, but {after.state.value} follows from what was written")
+    return replace(after, version=version["number"])
 
 
 def _verify_record(

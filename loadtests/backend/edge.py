@@ -79,14 +79,15 @@ def media_type(headers: Mapping[bytes, bytes]) -> bytes:
 
 async def body_of(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> bytes:
     """A small body, whole. Refusal H05 before more than `most` bytes are held."""
-    refuse_declared(headers, most)
+    await refuse_declared(receive, headers, most)
     return b"".join([part async for part in body_parts(receive, most)])
 
 
-def refuse_declared(headers: Mapping[bytes, bytes], most: int) -> None:
+async def refuse_declared(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> None:
     """Refusal H05 where the Content-Length says that the body is too large."""
     declared = headers.get(b"content-length")
     if declared is not None and (not CONTENT_LENGTH.fullmatch(declared) or int(declared) > most):
+        await _drain(receive)
         raise Refusal("H05")
 
 
@@ -105,6 +106,8 @@ async def body_parts(receive: Receive, most: int) -> AsyncIterator[bytes]:
         part: bytes = message.get("body", b"")
         left -= len(part)
         if left < 0:
+            if message.get("more_body", False):
+                await _drain(receive)
             raise Refusal("H05")
         if part:
             yield part
@@ -116,8 +119,8 @@ class ClientGoneError(Exception):
     """The client hung up before its request was whole: there is nobody to answer."""
 
 
-async def drain(receive: Receive) -> None:
-    """Let a refused body in up to a bound, and throw it away: a client that still sends does not read the answer."""
+async def _drain(receive: Receive) -> None:
+    """Let the rest of a refused body in, up to a bound: a client that still sends does not read the answer."""
     left = DRAINED_BYTES
     try:
         async with asyncio.timeout(DRAINED_SECONDS):

@@ -143,9 +143,6 @@ class Service:
         except Exception as error:
             reply = self._failure(error, path)
             if status == 0:
-                if isinstance(error, Refusal) and error.code == "H05":
-                    await edge.drain(receive)
-                    reply.headers.append((b"connection", b"close"))
                 with contextlib.suppress(ClientGoneError):
                     await reply.send(noted)
         finally:
@@ -181,8 +178,6 @@ class Service:
                 return reply
             raise NotAllowedError(", ".join(sorted(self._operations[route])))
         except (Refusal, MalformedError, NotAllowedError) as error:
-            if isinstance(error, Refusal) and error.code == "H05":
-                raise  # its body has to be let in first
             return self._failure(error, route)
 
     def _failure(self, error: Exception, where: str) -> Reply:
@@ -203,7 +198,8 @@ class Service:
             self._log.error("request failed", route=where, **told_of(error))
             error = Refusal("H08")
         self.metrics.refused(error.code)
-        return refusal_reply(error)
+        more = ((b"connection", b"close"),) if error.code in ("H04", "H05") else ()  # some of the body may still come
+        return refusal_reply(error, *more)
 
     def _address(self, scope: Scope) -> str:
         client = scope.get("client")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -226,7 +227,11 @@ class Database:
         self.data = data
         self.embedded = embedded
         self._caucus: Caucus | None = None
+        self._turn: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
         if self.is_sqlite:  # one writes at a time, everybody reads what was there when they began
+            self._turn = (
+                threading.Lock()
+            )  # the other threads of this process wait here: SQLite itself would let them sleep
             self._reads: sa.Engine = engine
             self._writes: sa.Engine = engine.execution_options(sqlite_begin="IMMEDIATE")
         else:
@@ -257,7 +262,7 @@ class Database:
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that writes: committed at the end of the block, or rolled back where that raises."""
-        with self._writes.begin() as connection:
+        with self._turn, self._writes.begin() as connection:
             yield connection
 
     def ping(self) -> None:

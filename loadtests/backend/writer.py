@@ -61,7 +61,6 @@ class Writer:
         self._forgets = "no_idempotency" in faults
         self._too_early = "acknowledges_before_write" in faults
         self._chain = audit_log.ChainOfRows() if "chain_per_row" in faults else None
-        self._batch = 1 if self._chain else BATCH
         self._queue: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._writing = 0
@@ -109,7 +108,7 @@ class Writer:
             if self._too_early:
                 time.sleep(WRITE_BEHIND_S)  # more is to come: why write every little thing by itself?
             with self._changed:
-                batch = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
+                batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
                 self._writing = len(batch)
             self._write(batch)
             _tell(batch)

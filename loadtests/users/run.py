@@ -231,7 +231,7 @@ class Coordinator:
         given = self.environment.parsed_options
         counts = self.run.counts()
         names = {one.__name__ for one in self.environment.user_classes}
-        problems = self.run.missing([name for name in names if counts.get(name)])
+        problems = self.run.missing(sorted(names))
         if problems:
             raise InputError(problems)
         playing = [one for one in self.environment.user_classes if counts.get(one.__name__, 1)]

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import secrets
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -65,6 +65,7 @@ class Identity:
         self._by_device = Buckets(burst=10, per_s=0.2)
         self._strange_tokens = Buckets(burst=30, per_s=1)
         self._trying: Counter[tuple[str, str]] = Counter()  # attempts under way: failures until shown otherwise
+        self._failed: deque[tuple[float, Mapping[str, str]]] = deque(maxlen=1000)  # the last ones, and when
         self._cached: dict[str, tuple[Session, float]] = {}
 
     def close(self) -> None:
@@ -81,15 +82,17 @@ class Identity:
         wait_s = max(self._by_address.take(key, now_s), self._by_device.take(device, now_s))
         if wait_s > 0:
             raise self._refused("A06", user, key, wait_s)
+        names = _names(user, device, key)
         try:
             known = await self._reads.run(self._look_up, user, device, key)
-            locked_ms = locked_for_ms(self._with_those_trying(known, user, device, key), known.known_device, now_ms())
+            locked_ms = locked_for_ms(self._with_latest(known, names, now_s), known.known_device, now_ms())
             if locked_ms:
                 raise self._refused("A06", user, key, locked_ms / 1000)
-            with self._being_tried(user, device, key):
+            with self._being_tried(names):
                 session, token, spent = await self._prove(known, user, pin, second_factor, device)
                 if session is None or not await self.journal.write(LoggedIn(session, address, spent)):
                     await self.journal.write(Failed(user, device, key))
+                    self._failed.append((time.monotonic(), names))
                     raise self._refused("A03", user, key, None)
         except PoolBusyError:
             raise self._refused("A07", user, key, BUSY_RETRY_S) from None
@@ -98,8 +101,7 @@ class Identity:
         return token, session
 
     @contextlib.contextmanager
-    def _being_tried(self, user: str, device: str, key: str) -> Iterator[None]:
-        names = _names(user, device, key)
+    def _being_tried(self, names: Mapping[str, str]) -> Iterator[None]:
         self._trying.update(names.items())
         try:
             yield
@@ -124,13 +126,19 @@ class Identity:
         expires_at_ms = now_ms() + TOKEN_MS
         return Session(_sha256(token), user, known.role, known.site, device, expires_at_ms), token, spent
 
-    def _with_those_trying(self, known: _Known, user: str, device: str, key: str) -> Mapping[str, Failures]:
-        """The failures, and as many more as attempts are on their way: a hundred at once are a hundred, not one."""
-        names = _names(user, device, key)
-        found = {}
-        for name, failed in known.failures.items():
-            trying = self._trying.get((name, names[name]), 0)
-            found[name] = Failures(failed.count + trying, failed.oldest_at_ms or now_ms()) if trying else failed
+    def _with_latest(self, known: _Known, names: Mapping[str, str], since_s: float) -> Mapping[str, Failures]:
+        """The failures, and those that the database could not know: of attempts under way, or just over.
+
+        So a hundred guesses at once are a hundred, not one.
+        """
+        more = Counter({one: count for one in names.items() if (count := self._trying[one])})
+        for at_s, failed in reversed(self._failed):
+            if at_s < since_s:
+                break
+            more.update(one for one in failed.items() if names[one[0]] == one[1])
+        found = dict(known.failures)
+        for (name, _), count in more.items():
+            found[name] = Failures(found[name].count + count, found[name].oldest_at_ms or now_ms())
         return found
 
     def _look_up(self, user: str, device: str, key: str) -> _Known:

@@ -52,6 +52,8 @@ class Current:
                 await asyncio.to_thread(self.look)
             except GONE as error:
                 log.warning("no news of releases: %s", type(error).__name__)
+            except Exception:  # whatever it is: without this task the public would see an old release for good
+                log.exception("no news of releases")
 
     def _load(self) -> Release:
         with self._database.reading() as connection:

@@ -216,13 +216,13 @@ def _shares(release: Release, of: Totals) -> str:
     if not whole:
         return "Nobody has won anything yet"
     first, *others = sorted(range(len(standing)), key=lambda k: (-standing[k], k))
+    names = [capitalized(release.election.groups[k]) for k in (first, *others)]
+    shares = [percent(standing[k] / whole) for k in (first, *others)]
+    if others and shares[0] == shares[1]:  # so close that it takes a decimal to tell them apart
+        shares[:2] = [f"{100 * standing[k] / whole:.1f}{THIN}%" for k in (first, others[0])]
     what = "votes" if release.election.ballot else "state delegate equivalents"
-    text = f"{capitalized(release.election.groups[first])} has {percent(standing[first] / whole)} of the {what}"
-    text += "" if of.complete else " counted so far"
-    if others and standing[others[0]]:
-        second = capitalized(release.election.groups[others[0]])
-        text += f", {second} {percent(standing[others[0]] / whole)}"
-    return text
+    text = f"{names[0]} has {shares[0]} of the {what}" + ("" if of.complete else " counted so far")
+    return f"{text}, {names[1]} {shares[1]}" if others and standing[others[0]] else text
 
 
 def _counties(release: Release) -> list[Mapping[str, Any]]:

@@ -7,7 +7,6 @@ a record came to be accepted.
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -137,8 +136,7 @@ class Release:
         """`versions` are by site; `made_at` is None before the first release; results of `previous` are taken over."""
         self.election, self.number, self.made_at, self.held_since = election, number, made_at, held_since
         self.results: Mapping[str, Result] = dict(_results(election, versions, previous))
-        self._documents: dict[tuple[str, str, str], Document | None] = {}
-        self._building = threading.Lock()
+        self._documents: dict[tuple[str, str, str], Document] = {}
 
     def held(self, since: datetime | None) -> Release:
         """The same release while headquarters holds back newer ones."""
@@ -180,11 +178,12 @@ class Release:
     def document(self, kind: str, of: str = "", cache: str = CHANGING) -> Document | None:
         """A document by its kind (see `formats.KINDS`), of a county or site where the kind is of one; None: no such."""
         key = (kind, of, cache)
-        if key not in self._documents:
-            with self._building:
-                if key not in self._documents:
-                    self._documents[key] = formats.document(self, kind, of, cache)
-        return self._documents[key]
+        found = self._documents.get(key)
+        if found is None:
+            found = formats.document(self, kind, of, cache)
+            if found is not None:  # strangers may ask for a million sites that are not there
+                self._documents[key] = found
+        return found
 
     def ready(self, kind: str) -> Document | None:
         """A statewide document, if it is built already."""

@@ -186,7 +186,7 @@ def test_the_legend_explains_every_color_of_the_map(opened: Open, partial: Relea
 def test_a_candidate_keeps_the_color_whoever_is_in_front() -> None:
     groups = [f"group {k}" for k in range(14)]
     colors = [pages.color_of(k, groups) for k in range(14)]
-    assert len({(color.fill, color.hatched) for color in colors[:10]}) == 12
+    assert len({(color.fill, color.hatched) for color in colors[:12]}) == 12
     assert colors[12].fill == colors[13].fill == "none"
 
 

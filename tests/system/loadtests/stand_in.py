@@ -97,8 +97,7 @@ class StandIn:
         if record["state"] not in ("first_alignment", "returned"):
             return "R11", "the first alignment is missing"
         record |= {"final": asked["counts"], "delegates": asked["delegates"]}
-        suspicious = sum(asked["delegates"].values()) % 2 == 1 and not asked.get("correction")
-        record["state"] = "in_review" if suspicious or asked.get("correction") else "accepted"
+        record["state"] = "in_review"  # every one: reviewers shall have something to do
         return None
 
     def do_photo(self, record: dict[str, Any], asked: Mapping[str, Any], _: str) -> tuple[str, str] | None:

@@ -25,6 +25,7 @@ from simulation import load
 ROOT = Path(__file__).parents[3]
 STAND_IN = Path(__file__).with_name("stand_in.py")
 SITES = 24
+NIGHT = 8  # in which chairs mistype PINs, lose their connection and add up wrongly
 SCENARIO = """title = "A few precincts with a bad app"
 extends = "iowa-2020"
 [roster]
@@ -87,7 +88,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     pins = [row.replace(",sealed", ",") for row in pins]
     pins += [f"{role}-{n:02d},{role},,sealed-{role}-{n}," for role in ("clerk", "reviewer") for n in (1, 2, 3)]
     (folder / "pins.csv").write_text("\n".join(pins) + "\n")
-    return Place(folder, evening(load(folder / "few.toml"), 1, 0, small_photos=True))
+    return Place(folder, evening(load(folder / "few.toml"), 1, NIGHT, small_photos=True))
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def stand_in(place: Place) -> Iterator[Callable[..., str]]:
 
 def locust(place: Place, url: str, *options: str) -> list[str]:
     given = ["--host", url, "--scenario", str(place.scenario), "--pins", str(place.pins), "--small-photos"]
-    given += ["--speed", "20000", "--readers", "2", "--only-summary"]
+    given += ["--night", str(NIGHT), "--speed", "20000", "--readers", "2", "--only-summary"]
     return [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py"), *given, *options]
 
 

@@ -64,12 +64,12 @@ class Running:
         **headers: str,
     ) -> Answered:
         """One request on a connection of its own; keywords such as `idempotency_key` are headers."""
-        sent = {"X-Device": "device-1"}
+        sent = {"x-device": "device-1"}
         if isinstance(body, dict | list):
-            body, sent["Content-Type"] = json.dumps(body).encode(), "application/json"
+            body, sent["content-type"] = json.dumps(body).encode(), "application/json"
         if user is not None:
-            sent["Authorization"] = f"Bearer {self.token(user)}"
-        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+            sent["authorization"] = f"Bearer {self.token(user)}"
+        sent |= {name.replace("_", "-").lower(): value for name, value in headers.items()}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20, source_address=(source, 0))
         with contextlib.closing(connection):
             connection.request(method, path, body, {name: value for name, value in sent.items() if value})  # type: ignore[arg-type]  # bytes, iterables of bytes, or None

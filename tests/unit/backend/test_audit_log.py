@@ -78,6 +78,11 @@ def test_an_untouched_log_is_as_it_was_written(night: Database):
     assert verdict.links >= 1
 
 
+FORGERY = """
+INSERT INTO versions
+SELECT site, 5, at, step, actor, role, 'forged', 'forged', content, content_sha256, warnings, detail, state
+FROM versions WHERE site = '0001' AND number = 4
+"""
 CHANGES = [
     (
         "UPDATE events SET actor = 'nobody' WHERE version = 2 AND site = '0001'",
@@ -102,11 +107,7 @@ CHANGES = [
     ("UPDATE releases SET sha256 = 'x'", "release 1: is not what its event"),
     ("DELETE FROM releases", "release 1: is gone"),
     ("UPDATE release_rows SET version = 2", "was never accepted"),
-    (
-        "INSERT INTO versions SELECT site, 5, at, step, actor, role, 'forged-key', 'forged-key', content, "
-        "content_sha256, warnings, detail, state FROM versions WHERE site = '0001' AND number = 4",
-        "version 5 of site 0001: has no event",
-    ),
+    (FORGERY, "version 5 of site 0001: has no event"),
 ]
 
 

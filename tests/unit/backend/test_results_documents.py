@@ -311,3 +311,12 @@ def test_a_document_that_is_built_on_demand_is_built_once_for_a_crowd(monkeypatc
 
     asyncio.run(crowd())
     assert built == ["nist"]
+
+
+def test_what_is_not_there_leaves_nothing_behind() -> None:
+    found = small()
+    client = served(lambda: found)
+    before = len(found._documents)
+    for number in range(100):
+        assert client.get(f"/results/sites/x{number}.json").status_code == 404
+    assert len(found._documents) == before

@@ -126,7 +126,7 @@ class Mixed:
     """One server; one request in ten takes ten times as long. A strict p99 breaks long before the capacity is reached."""
 
     service_s: float
-    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(1))
+    rng: np.random.Generator = field(default_factory=np.random.default_rng)
     free_at: float = 0.0
 
     def __post_init__(self) -> None:

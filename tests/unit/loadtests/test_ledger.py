@@ -326,6 +326,14 @@ def test_a_correction_under_review_leaves_the_public_the_accepted_version():
     assert reconcile([*WHOLE, corrected], Sources(released, None, Public(2, new, {"0001": new})))["clean"]
 
 
+def test_results_that_are_held_back_are_not_missed_and_still_add_up():
+    rows = [stored(one) for one in WHOLE]
+    nothing = {"attendees": 0, "final": {"ada": 0, "ben": 0}}
+    found = reconcile(WHOLE, Sources(rows, None, Public(1, nothing, {}, held=True)))
+    assert (found["clean"], found["sites_not_checked"]) == (True, ["0001"])
+    assert counts(reconcile(WHOLE, Sources(rows, None, Public(1, SHOWN, {}, held=True)))) == {"mis_tallied": 3}
+
+
 def test_a_record_that_others_wrote_is_said_to_be_unchecked():
     rows = [stored(one) for one in WHOLE]
     rows[0] = replace(rows[0], key="theirs", user="0009")
@@ -350,5 +358,5 @@ def test_a_file_of_another_program_is_not_taken_for_an_empty_ledger(tmp_path: Pa
     with sqlite3.connect(tmp_path / "other.db") as connection:
         connection.execute("create table things (id integer)")
     connection.close()
-    with pytest.raises(InputError, match="is it ours"):
+    with pytest.raises(InputError, match="has not our tables"):
         stored_in_database(f"sqlite:///{tmp_path}/other.db")

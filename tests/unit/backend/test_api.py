@@ -1,0 +1,301 @@
+"""What /v1 answers over a real port: an evening, its mistakes, and who may do what."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtests.backend.api import OPERATIONS
+from loadtests.backend.settings import JSON_BYTES, PHOTO_BYTES, Settings
+from loadtests.content import content_sha256
+from simulation.scenario import Scenario
+from tests.unit.backend.running_service import Answered, Running, prepare, running
+
+JPEG = b"\xff\xd8\xff\xe0" + bytes(300_000)
+FIRST = {"counts": {"sanders": 60, "biden": 30, "warren": 10}}
+FINAL = {"counts": {"sanders": 65, "biden": 35}, "delegates": {"sanders": 3, "biden": 2}}
+
+
+@pytest.fixture(scope="module")
+def prepared(scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
+    data = tmp_path_factory.mktemp("prepared")
+    return data, prepare(f"sqlite:///{data / 'night.db'}", data, scenario)
+
+
+@pytest.fixture
+def service(prepared: tuple[Path, list[Any]], tmp_path: Path) -> Iterator[Running]:
+    """A night of its own for a test that reports."""
+    folder, issued = prepared
+    shutil.copytree(folder, tmp_path / "data")
+    with running(Settings(f"sqlite:///{tmp_path / 'data' / 'night.db'}", tmp_path / "data"), issued) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shared(prepared: tuple[Path, list[Any]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One night for all tests that are turned away."""
+    folder, issued = prepared
+    data = tmp_path_factory.mktemp("shared") / "data"
+    shutil.copytree(folder, data)
+    with running(Settings(f"sqlite:///{data / 'night.db'}", data), issued) as found:
+        yield found
+
+
+def test_an_evening_is_reported_step_by_step_and_resumed_at_each(service: Running):
+    def asked() -> Any:
+        return service.ask("GET", "/v1/reports/0001", user="0001").json
+
+    assert asked()["next"] == "open"
+    opened = service.write("0001", "/v1/reports/0001/open", {"attendees": 100})
+    assert (opened.status, opened.json["state"], opened.json["version"]) == (201, "opened", 1)
+    assert opened.json["content_sha256"] == content_sha256("open", "0001", {"attendees": 100})
+    assert asked()["next"] == "first-alignment"
+    assert service.write("0001", "/v1/reports/0001/first-alignment", FIRST).status == 201
+    assert asked()["next"] == "final"
+    assert service.write("0001", "/v1/reports/0001/final", FINAL).json["state"] == "accepted"
+    assert asked()["next"] == "photo"
+    photo = service.write("0001", "/v1/reports/0001/photo", JPEG, content_type="image/jpeg")
+    assert photo.status == 201
+    held = asked()
+    assert held["next"] is None
+    assert (held["final"], held["delegates"]) == (FINAL["counts"], FINAL["delegates"])
+    assert held["photo"] == {"sha256": hashlib.sha256(JPEG).hexdigest(), "bytes": len(JPEG), "type": "image/jpeg"}
+    (stored,) = service.service.parts.database.photos.rglob("*.jpg")
+    assert stored.read_bytes() == JPEG
+    assert stored.stat().st_mode & 0o077 == 0
+
+
+def test_the_same_key_is_answered_again_and_stored_once(service: Running):
+    first = service.write("0001", "/v1/reports/0001/open", {"attendees": 100}, idempotency_key="the-same-key")
+    again = service.write("0001", "/v1/reports/0001/open", {"attendees": 100}, idempotency_key="the-same-key")
+    other = service.write("0001", "/v1/reports/0001/open", {"attendees": 101}, idempotency_key="the-same-key")
+    assert first.status == again.status == 201
+    assert first.json == again.json
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert (other.status, other.codes) == (409, ["R02"])
+    records = service.ask("GET", "/v1/records", user="observer-01").json
+    assert [row["key"] for row in records["records"]] == ["the-same-key"]
+
+
+def test_two_clerks_key_a_report_and_two_reviewers_release_it(service: Running):
+    entry = {"site": "0001", "attendees": 100, "first_alignment": FIRST["counts"], "final": FINAL["counts"]}
+    one = service.write("clerk-01", "/v1/entries", {**entry, "delegates": {"sanders": 3, "biden": 1}})
+    two = service.write("clerk-02", "/v1/entries", {**entry, "delegates": FINAL["delegates"]})
+    assert (one.json["entry"], two.json["entry"], two.json["state"]) == (1, 2, "differs")
+    assert two.json["differences"] == [{"field": "delegates.biden", "entry_1": 1, "entry_2": 2}]
+    (waiting,) = service.ask("GET", "/v1/review", user="reviewer-01").json["reports"]
+    assert [shown["by"] for shown in waiting["entries"]] == ["clerk-01", "clerk-02"]
+    chosen = service.write("reviewer-01", "/v1/review/0001/choose", {"version": waiting["version"], "entry": 2})
+    assert chosen.json["state"] == "in_review"
+    version = {"version": chosen.json["version"]}
+    approved = service.write("reviewer-01", "/v1/review/0001/approve", version)
+    assert approved.json["state"] == "approved_once"
+    version = {"version": approved.json["version"]}
+    assert service.write("reviewer-01", "/v1/review/0001/approve", version).codes == ["R34"]
+    assert service.write("reviewer-02", "/v1/review/0001/approve", version).json["state"] == "accepted"
+
+
+def test_lists_go_on_where_their_page_ended(service: Running):
+    for site in ("0001", "0002", "0003"):
+        assert service.write(site, f"/v1/reports/{site}/open", {"attendees": 10}).status == 201
+    seen: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = service.ask("GET", f"/v1/records?limit=1&after={after}", user="observer-01").json
+        seen += [row["site"] for row in page["records"]]
+        after = page["next"]
+    assert seen == ["0001", "0002", "0003"]
+    events = service.ask("GET", "/v1/audit?limit=1000", user="administrator-01").json
+    assert [row["site"] for row in events["events"] if row["kind"] == "version"] == seen
+    assert events["next"] is None
+
+
+def test_publication_is_held_by_the_administrator(service: Running):
+    held = service.write("administrator-01", "/v1/publication", {"held": True})
+    assert held.status == 201
+    assert held.json["held"] is True
+
+
+def _refused(answer: Answered, status: int, *codes: str) -> None:
+    assert answer.status == status, answer.body
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.codes == list(codes)
+    assert all(problem["message"] for problem in answer.json["errors"])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"{", 400, "H01"),
+        (b"", 400, "H01"),
+        (b"\xff\xfe", 400, "H01"),
+        ({"attendees": "100"}, 422, "H07"),
+        ({"attendees": True}, 422, "H07"),
+        ({"attendees": 1.5}, 422, "H07"),
+        ({"attendees": -1}, 422, "H07"),
+        ({"attendees": 100_000}, 422, "H07"),
+        ({"attendees": 100, "surprise": 1}, 422, "H07"),
+        ({}, 422, "H07"),
+        ([], 422, "H07"),
+        ({"attendees": 100, "correction": "a\x00b"}, 422, "H07"),
+    ],
+)
+def test_a_body_that_is_not_of_its_form_is_refused(shared: Running, body: object, status: int, code: str):
+    answer = shared.write("0003", "/v1/reports/0003/open", body, content_type="application/json")
+    _refused(answer, status, code)
+
+
+def test_a_refusal_never_quotes_what_was_sent(shared: Running):
+    answer = shared.ask("POST", "/v1/login", {"user": "0001", "pin": ["s3cret-pin"], "second_factor": "s3cret"})
+    _refused(answer, 422, "H07", "H07")
+    assert b"s3cret" not in answer.body
+
+
+def test_a_whole_number_may_be_written_with_a_point(service: Running):
+    answer = service.write("0003", "/v1/reports/0003/open", b'{"attendees": 20.0}', content_type="application/json")
+    assert answer.status == 201
+    assert answer.json["content_sha256"] == content_sha256("open", "0003", {"attendees": 20})
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/reports/12", "/v1/reports/abcd/open", "/", "/results/nothing"])
+def test_what_is_not_there_is_404_in_the_one_shape(shared: Running, path: str):
+    _refused(shared.ask("GET", path), 404, "H02")
+
+
+def test_a_site_that_is_not_there_is_404(shared: Running):
+    _refused(shared.ask("GET", "/v1/reports/9999", user="clerk-01"), 404, "H02")
+    entry = {"site": "9999", "attendees": 1, "first_alignment": {}, "final": {}, "delegates": {}}
+    _refused(shared.write("clerk-01", "/v1/entries", entry), 404, "R01")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/v1/reports/0001/open", "POST"),
+        ("PUT", "/v1/reports/0001", "GET"),
+        ("DELETE", "/v1/login", "POST"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("POST", "/results.json", "GET, HEAD"),
+    ],
+)
+def test_another_method_is_405_and_says_which_are_allowed(shared: Running, method: str, path: str, allowed: str):
+    answer = shared.ask(method, path)
+    _refused(answer, 405, "H03")
+    assert answer.headers["allow"] == allowed
+
+
+def test_another_content_type_is_415(shared: Running):
+    _refused(shared.write("0003", "/v1/reports/0003/open", b"{}", content_type="text/plain"), 415, "H06")
+    _refused(shared.write("0003", "/v1/reports/0003/photo", JPEG, content_type="image/gif"), 415, "H06")
+
+
+def test_bytes_that_are_no_photo_are_refused_and_nothing_of_them_is_kept(shared: Running):
+    _refused(shared.write("0003", "/v1/reports/0003/photo", b"GIF89a", content_type="image/jpeg"), 409, "P01")
+    _refused(shared.write("0003", "/v1/reports/0003/photo", b"", content_type="image/png"), 409, "P01")
+    assert not [path for path in shared.service.parts.database.photos.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_is_too_large_is_413_with_and_without_its_length(shared: Running, chunked: bool):
+    def body(size: int) -> Any:
+        return (bytes(60_000) for _ in range(size // 60_000 + 1)) if chunked else bytes(size)
+
+    large = shared.write("0003", "/v1/reports/0003/open", body(JSON_BYTES + 1), content_type="application/json")
+    _refused(large, 413, "H05")
+    photo = iter([JPEG] * 17) if chunked else JPEG + bytes(PHOTO_BYTES)
+    _refused(shared.write("0003", "/v1/reports/0003/photo", photo, content_type="image/jpeg"), 413, "H05")
+    assert not [path for path in shared.service.parts.database.photos.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.roles is not None], ids=lambda one: one.path)
+def test_no_operation_is_done_without_a_token_or_in_another_role(shared: Running, operation: Any):
+    path = operation.path.replace("{site}", "0001")
+    _refused(shared.ask(operation.method, path), 401, "A01")
+    _refused(shared.ask(operation.method, path, authorization="Basic MDAwMTox"), 401, "A01")
+    _refused(shared.ask(operation.method, path, authorization="Bearer " + "x" * 43), 401, "A02")
+    _refused(shared.ask(operation.method, path, user="clerk-01", x_device="another"), 401, "A02")
+    strangers = {"0001", "clerk-01", "reviewer-01", "administrator-01", "observer-01"}
+    roles = {"0001": "chair"}
+    for user in strangers:
+        if roles.get(user, user.partition("-")[0]) not in operation.roles:
+            _refused(shared.ask(operation.method, path, user=user), 403, "A04")
+
+
+@pytest.mark.parametrize("step", ["", "/open", "/first-alignment", "/final", "/photo"])
+def test_a_chair_reaches_no_other_site_and_the_attempt_is_in_the_audit_log(service: Running, step: str):
+    method = "POST" if step else "GET"
+    _refused(service.ask(method, f"/v1/reports/0002{step}", user="0001"), 403, "A05")
+    service.service.parts.services.identity.journal.close()
+    with service.service.parts.database.engine.connect() as connection:
+        kinds = connection.exec_driver_sql("SELECT kind, actor FROM events").all()
+    assert ("refused_site", "0001") in kinds
+
+
+@pytest.mark.parametrize("key", ["", "short", "x" * 65, "with space", "ümlaut-key"])
+def test_a_write_without_a_key_is_refused(shared: Running, key: str):
+    _refused(shared.write("0003", "/v1/reports/0003/open", {"attendees": 1}, idempotency_key=key), 422, "H07")
+
+
+def test_a_log_in_needs_a_device(shared: Running):
+    answer = shared.ask("POST", "/v1/login", {"user": "0002", "pin": "000000"}, x_device="")
+    _refused(answer, 422, "H07")
+
+
+def test_guessing_ends_in_429_with_the_seconds_to_wait(service: Running):
+    source = {"source": "127.0.7.7"}
+    for _ in range(5):
+        _refused(service.log_in("0002", "999999", **source), 401, "A03")
+    locked = service.log_in("0002", **source)
+    _refused(locked, 429, "A06")
+    assert 14 * 60 < int(locked.headers["retry-after"]) <= 15 * 60
+    assert service.log_in("0002", source="127.0.7.8", x_device="elsewhere").status == 200
+
+
+def test_a_full_queue_is_503_at_once(service: Running):
+    token = service.token("0001")
+    writer = service.service.parts.services.writer
+    writer._most_waiting = 0
+    answer = service.write("0001", "/v1/reports/0001/open", {"attendees": 1}, authorization=f"Bearer {token}")
+    _refused(answer, 503, "H09")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_what_was_not_foreseen_is_500_without_its_words(service: Running, monkeypatch: pytest.MonkeyPatch):
+    async def broken(_command: object) -> None:
+        raise RuntimeError("the PIN is 123456")
+
+    token = service.token("0001")
+    monkeypatch.setattr(service.service.parts.services.writer, "do", broken)
+    answer = service.write("0001", "/v1/reports/0001/open", {"attendees": 1}, authorization=f"Bearer {token}")
+    _refused(answer, 500, "H08")
+    assert b"123456" not in answer.body
+
+
+def test_a_client_that_hangs_up_halfway_leaves_nothing_behind(shared: Running):
+    token = shared.token("0004")
+    head = (
+        "POST /v1/reports/0004/photo HTTP/1.1\r\nHost: x\r\nX-Device: device-1\r\nIdempotency-Key: hangs-up\r\n"
+        f"Authorization: Bearer {token}\r\nContent-Type: image/jpeg\r\nContent-Length: 4000000\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", shared.port)) as connection:
+        connection.sendall(head.encode() + JPEG)
+    assert shared.ask("GET", "/healthz").status == 200
+    assert shared.ask("GET", "/v1/reports/0004", user="0004").json["version"] == 0
+    assert not [path for path in shared.service.parts.database.photos.rglob("*") if path.is_file()]
+
+
+def test_the_document_names_every_operation_and_every_status_of_the_table(shared: Running):
+    document = json.loads(shared.ask("GET", "/openapi.json").body)
+    for one in OPERATIONS:
+        described = document["paths"][one.path][one.method.lower()]
+        assert str(one.status) in described["responses"]
+        assert {"401", "405", "429", "503"} <= set(described["responses"])
+        assert bool(described.get("security")) == (one.roles is not None)

@@ -1,0 +1,242 @@
+"""What an operator sees: metrics, readiness, logs without secrets, and pools that say when they are full."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+import structlog
+
+from loadtests.backend import operation
+from loadtests.backend.operation import METRICS, Metrics, metrics_markdown, without_secrets
+from loadtests.backend.pool import Pool, PoolBusyError
+from loadtests.backend.refusals import REASONS, refusals_markdown
+from loadtests.backend.settings import Settings
+from simulation.scenario import Scenario
+from tests.unit.backend.running_service import Running, prepare, running
+
+
+@pytest.fixture(scope="module")
+def service(scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    data = tmp_path_factory.mktemp("operation")
+    url = f"sqlite:///{data / 'night.db'}"
+    with running(Settings(url, data), prepare(url, data, scenario)) as found:
+        yield found
+
+
+def test_every_metric_is_documented_and_there(service: Running):
+    service.write("0001", "/v1/reports/0001/open", {"attendees": 100})
+    service.ask("GET", "/v1/nothing")
+    service.log_in("0002", "999999", source="127.0.8.1")
+    text = service.ask("GET", "/metrics").body.decode()
+    page = metrics_markdown()
+    for one in METRICS:
+        name = f"{one.name}_total" if one.kind == "counter" else one.name
+        assert f"# TYPE {name} {one.kind}" in text, name
+        assert f"`{name}`" in page
+    assert 'caucus_requests_total{method="POST",route="/v1/reports/{site}/open",status="201"} 1.0' in text
+    assert 'caucus_requests_total{method="GET",route="other",status="404"}' in text
+    assert 'caucus_logins_total{outcome="wrong"} 1.0' in text
+    assert "caucus_batch_size_sum 1.0" in text
+    assert "caucus_ready 1.0" in text
+
+
+def test_a_made_up_path_or_method_is_no_new_time_series(service: Running):
+    for number in range(20):
+        service.ask("GET", f"/v1/made-up-{number}")
+        service.ask("GET", f"/results/made-up-{number}")
+    text = service.ask("GET", "/metrics").body.decode()
+    assert "made-up" not in text
+
+
+def test_alive_and_ready_are_two_questions(service: Running, monkeypatch: pytest.MonkeyPatch):
+    assert service.ask("GET", "/healthz").json == {"status": "alive"}
+    ready = service.ask("GET", "/readyz")
+    assert (ready.status, ready.json["ready"]) == (200, True)
+    assert set(ready.json["checks"]) == {"database", "migrations", "writer", "release"}
+    monkeypatch.setattr(service.service.parts, "_answers", False)
+    answer = service.ask("GET", "/readyz")
+    assert (answer.status, answer.json["checks"]["database"]) == (503, False)
+    assert answer.headers["retry-after"] == "1"
+    assert service.ask("GET", "/healthz").status == 200
+
+
+def test_a_database_that_does_not_answer_is_503_and_nothing_is_acknowledged(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+):
+    def gone(*_: object) -> None:
+        raise sa.exc.OperationalError("SELECT", {}, Exception("gone"))
+
+    token = service.token("0003")
+    monkeypatch.setattr(service.service.parts.database.engine, "connect", gone)
+    answer = service.ask("GET", "/v1/reports/0003", authorization=f"Bearer {token}")
+    assert (answer.status, answer.codes) == (503, ["H09"])
+
+
+def test_every_reason_has_one_line_on_the_page():
+    assert refusals_markdown().count("\n") == 2 + len(REASONS)
+
+
+def test_a_field_that_is_called_like_a_secret_is_hidden():
+    event = without_secrets(
+        None,
+        "info",
+        {
+            "pin": "123456",
+            "second_factor": "000000",
+            "Authorization": "Bearer x",
+            "spinning": "kept",
+            "database": "postgresql://me:geheim@db/night",
+            "photo": b"\xff\xd8",
+        },
+    )
+    assert event == {
+        "pin": "[hidden]",
+        "second_factor": "[hidden]",
+        "Authorization": "[hidden]",
+        "spinning": "kept",
+        "database": "postgresql://me:[hidden]@db/night",
+        "photo": "[2 bytes]",
+    }
+
+
+@pytest.fixture
+def logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What a process of its own would write to stderr."""
+    text = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", text)
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    operation.configure_logs()
+    yield text
+    root.handlers[:], root.level = before[0], before[1]
+    structlog.reset_defaults()
+
+
+def test_logs_are_json_and_hold_no_words_of_an_error(logs: io.StringIO):
+    try:
+        raise ValueError("the PIN 123456 of 0042")
+    except ValueError as error:
+        structlog.get_logger().error("failed", **operation.told_of(error))
+        logging.getLogger("library").exception("it broke")
+    lines = [json.loads(line) for line in logs.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["failed", "it broke"]
+    assert all(line["error"] == "ValueError" and line["level"] == "error" and line["trace"] for line in lines)
+    assert "123456" not in logs.getvalue()
+
+
+def test_no_secret_of_an_evening_gets_into_the_logs(logs: io.StringIO, scenario: Scenario, tmp_path: Path):
+    url = f"sqlite:///{tmp_path / 'night.db'}"
+    issued = prepare(url, tmp_path, scenario, ("reviewer",))
+    photo = b"\xff\xd8\xffSECRET-PHOTO"
+    with running(Settings(url, tmp_path), issued) as service:
+        token = service.token("0001")
+        service.write("0001", "/v1/reports/0001/photo", photo, content_type="image/jpeg")
+        service.log_in("0002", "246810", source="127.0.8.2")
+        service.ask("POST", "/v1/login", b'{"user": "0002", "pin": 246810}', content_type="application/json")
+        with contextlib.suppress(AssertionError):
+            service.token("reviewer-01")
+        service.service.parts.database.caucus = None  # type: ignore[method-assign, assignment]  # whatever asks for it breaks
+        service.ask("GET", "/v1/reports/0001", user="0001")
+    text = logs.getvalue()
+    assert '"request failed"' in text
+    assert '"started"' in text
+    assert '"stopped"' in text
+    secrets = [
+        token,
+        "246810",
+        "SECRET-PHOTO",
+        *(one.pin for one in issued),
+        *filter(None, (i.totp_secret for i in issued)),
+    ]
+    assert [secret for secret in secrets if secret in text] == []
+
+
+def test_the_numbers_of_workers_are_added_up(tmp_path: Path):
+    # prometheus_client decides at its import: a process of its own each
+    script = (
+        "import sys; from loadtests.backend.operation import Metrics\n"
+        "m = Metrics(); m.answered('/healthz', 'GET', 200, 0.01); m.note(writes_waiting=2); m.note_process()\n"
+        "print(m.text().decode()) if sys.argv[1:] else None\n"
+    )
+    environment = {**os.environ, operation.MULTIPROCESS: str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+    last = subprocess.run([sys.executable, "-c", script, "tell"], env=environment, check=True, capture_output=True)
+    text = last.stdout.decode()
+    assert 'caucus_requests_total{method="GET",route="/healthz",status="200"} 2.0' in text
+    assert "caucus_writes_waiting 2.0" in text, "the first process is gone, and its gauges with it"
+    assert text.count("caucus_process_resident_bytes{") == 1
+
+
+def test_a_pool_runs_so_many_at_once_and_refuses_what_it_cannot_keep():
+    async def story() -> tuple[int, int]:
+        pool = Pool("test", 2, 3, 5.0)
+        running_now, most, lock, go = 0, 0, threading.Lock(), threading.Event()
+
+        def work() -> None:
+            nonlocal running_now, most
+            with lock:
+                running_now += 1
+                most = max(most, running_now)
+            go.wait(5)
+            with lock:
+                running_now -= 1
+
+        calls = [asyncio.create_task(pool.run(work)) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        calls += [asyncio.create_task(pool.run(work)) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        go.set()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        pool.close()
+        return most, sum(isinstance(one, PoolBusyError) for one in outcomes)
+
+    assert asyncio.run(story()) == (2, 2)
+
+
+def test_a_call_that_waits_too_long_is_given_up_and_never_begun():
+    async def story() -> list[str]:
+        pool, go = Pool("test", 1, 3, 0.05), threading.Event()
+        done: list[str] = []
+        first = asyncio.create_task(pool.run(go.wait, 5))
+        await asyncio.sleep(0.01)
+        with pytest.raises(PoolBusyError):
+            await pool.run(done.append, "late")
+        go.set()
+        await first
+        pool.close()
+        return done
+
+    assert asyncio.run(story()) == []
+
+
+def test_calls_of_the_second_rank_leave_a_thread_free():
+    async def story() -> str:
+        pool, go = Pool("test", 2, 10, 5.0), threading.Event()
+        suspects = [asyncio.create_task(pool.run_last(go.wait, 5)) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        answer = await asyncio.wait_for(pool.run(lambda: "at once"), 1)
+        go.set()
+        await asyncio.gather(*suspects)
+        pool.close()
+        return answer
+
+    assert asyncio.run(story()) == "at once"
+
+
+def test_metrics_of_one_process_know_their_own_registry():
+    one, other = Metrics(), Metrics()
+    one.refused("H02")
+    assert b'caucus_refusals_total{code="H02"} 1.0' in one.text()
+    assert b"H02" not in other.text()
