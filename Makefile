@@ -30,6 +30,7 @@ lint: .venv/.all  ## ruff and mypy
 
 docs: .venv/.all  ## write the generated pages of docs/ and the scenario schema anew
 	$(BIN)/python -m simulation.documentation .
+	$(BIN)/python -m loadtests.documentation .
 
 bench: .venv/.all  ## run every benchmark: one JSON object each on stdout; fails where a limit does not hold
 	@missed=; for script in $(wildcard benchmarks/*.py); do \

@@ -9,8 +9,10 @@ import click
 import pytest
 from pydantic import BaseModel
 
+from loadtests.documentation import pages as pages_of_load_tests
 from simulation.cli import caucus
-from simulation.documentation import pages, schema_text
+from simulation.documentation import pages as pages_of_the_simulation
+from simulation.documentation import schema_text
 from simulation.night import play_night
 from simulation.night.metrics import EVENTS, NIGHT, PRECINCT, expanded
 from simulation.night.order import Kind
@@ -18,12 +20,13 @@ from simulation.scenario import library, load
 from simulation.scenario.schema import Spec
 
 DOCS = Path(__file__).parents[2] / "docs"
+PAGES = {**pages_of_the_simulation(), **pages_of_load_tests()}
 
 
-@pytest.mark.parametrize("name", list(pages()))
+@pytest.mark.parametrize("name", list(PAGES))
 def test_generated_pages_are_up_to_date(name: str) -> None:
     """`make docs` would change nothing."""
-    assert (DOCS / name).read_text(encoding="utf-8") == pages()[name], "run `make docs`"
+    assert (DOCS / name).read_text(encoding="utf-8") == PAGES[name], "run `make docs`"
 
 
 def test_the_schema_beside_the_library_is_up_to_date() -> None:
@@ -77,7 +80,10 @@ def test_every_command_and_option_has_a_help_text() -> None:
     while groups:
         command = groups.pop()
         assert command.help, command.name
-        groups += command.commands.values() if isinstance(command, click.Group) else []
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            below = [command.get_command(context, name) for name in command.list_commands(context)]
+            groups += [found for found in below if found is not None]
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.help, f"{command.name} {parameter.name}"

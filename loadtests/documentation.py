@@ -1,0 +1,65 @@
+"""The page of docs/ that `python -m loadtests.documentation .` writes from the code of the load tests."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def pages() -> dict[str, str]:
+    """File name to text of every generated page."""
+    return {"backend.md": backend_markdown()}
+
+
+def backend_markdown() -> str:
+    """What the reference backend does with a report, and every code and number that it tells."""
+    from loadtests.backend.checks import codes_markdown
+    from loadtests.backend.identity.limits import locks_markdown
+    from loadtests.backend.operation import metrics_markdown
+    from loadtests.backend.records import machine_markdown
+    from loadtests.backend.refusals import refusals_markdown
+
+    return "\n".join(
+        (
+            _INTRODUCTION,
+            "## States of a record\n",
+            _STATES,
+            machine_markdown(),
+            "## What is said of a report\n",
+            _CODES,
+            codes_markdown(),
+            "## What is said of a request\n",
+            refusals_markdown(),
+            "## Log-ins that are locked out\n",
+            locks_markdown(),
+            "## Metrics\n",
+            "At `/metrics`, as Prometheus reads them.\n",
+            metrics_markdown(),
+        )
+    )
+
+
+_INTRODUCTION = """\
+# The reporting backend
+
+Written by `make docs`. `caucus backend` serves it, [guide-engineers.md](guide-engineers.md) shows how to load it, and
+`/openapi.json` describes every request. Reports come in steps: `open` (the head count, which freezes N),
+`first-alignment`, `final` (final alignment and delegates), and a photo of the worksheet. Nothing is overwritten: each
+step, correction, entry and approval is a version of its own, with an event in the audit log.
+"""
+
+_STATES = """\
+Only `accepted` makes figures public. What the hotline takes down is keyed by two clerks; what differs, or what the
+checks warn of, goes to review and is released by two persons. The public keeps the accepted figures until a correction
+is released.
+"""
+
+_CODES = """\
+Codes with a status are errors: the request is refused, and `{"errors": [{"code", "message", "field"}]}` says why. The
+others are warnings: the report is recorded, and a reviewer looks at it.
+"""
+
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        (Path(sys.argv[1]) / "docs" / name).write_text(text, encoding="utf-8")
