@@ -85,10 +85,14 @@ class _Connection:
         self.head = b""
         self._left = 0
 
-    def send(self) -> None:
-        """The next request."""
-        self.socket.sendall(next(self.requests))
+    def send(self) -> bool:
+        """The next request; False where there is none."""
+        request = next(self.requests, None)
+        if request is None:
+            return False
+        self.socket.sendall(request)
         self.head, self._left = b"", -1
+        return True
 
     def read(self) -> bool:
         """What has come; True once the answer is whole."""
@@ -110,7 +114,7 @@ class _Connection:
 
 
 def fire(url: str, clients: Sequence[Iterator[bytes]], seconds: float, wanted: bytes = b"200") -> Load:
-    """Load from one client for each iterator of requests, for so long; every answer is awaited."""
+    """Load from a client for each iterator of requests, for so long or until all are done; every answer is awaited."""
     parts = urlsplit(url)
     found = [_Connection((parts.hostname or "", parts.port or 80), requests) for requests in clients]
     waiting = selectors.EpollSelector()
@@ -118,8 +122,8 @@ def fire(url: str, clients: Sequence[Iterator[bytes]], seconds: float, wanted: b
     other, busy = "", 0.0
     began, cpu = time.perf_counter(), time.process_time()
     for connection in found:
-        connection.send()
-        waiting.register(connection.socket, selectors.EVENT_READ, connection)
+        if connection.send():
+            waiting.register(connection.socket, selectors.EVENT_READ, connection)
     took = 0.0
     while waiting.get_map():
         for key, _ in waiting.select(0.1):
@@ -127,19 +131,21 @@ def fire(url: str, clients: Sequence[Iterator[bytes]], seconds: float, wanted: b
             if not connection.read():
                 continue
             if connection.status != wanted:
-                other = connection.head.decode(errors="replace")
+                other = other or connection.head.decode(errors="replace")
             if took:  # what was under way at the end is awaited, not counted
                 waiting.unregister(connection.socket)
                 continue
             answers += 1
             good += connection.status == wanted
-            connection.send()
+            if not connection.send():
+                waiting.unregister(connection.socket)
         if not took and time.perf_counter() - began >= seconds:
             took = time.perf_counter() - began
             busy = (time.process_time() - cpu) / took
     for connection in found:
         connection.socket.close()
     waiting.close()
+    took = took or time.perf_counter() - began
     return Load(answers, good, took, busy, other)
 
 
@@ -291,6 +297,11 @@ def evening(tokens: Mapping[str, str], groups: Sequence[str], sites: Sequence[An
                 yield _post(tokens[site.code], f"/v1/reports/{site.code}/{step}", body | more)
 
 
+def _get(token: str, path: str) -> bytes:
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nX-Device: {DEVICE}\r\n\r\n"
+    return head.encode()
+
+
 def _post(token: str, path: str, body: Mapping[str, object]) -> bytes:
     text = json.dumps(body)
     return (
@@ -379,6 +390,9 @@ def steps(url: str, pid: int, core: int, night: Night, folder: Path, asked: argp
     limit: dict[int, list[float]] = {1: [], asked.pool: []}
     busiest, base = 0.0, 10
     for turn in range(asked.turns + 1):
+        # the service has seen these tokens, as it has after a log-in
+        looks = [_get(night.tokens[site.code], f"/v1/reports/{site.code}") for site in sites]
+        fire(url, [iter(looks[k :: asked.chairs]) for k in range(asked.chairs)], 60)
         before = cpu_seconds(pid)
         load = fire(url, clients, asked.seconds, b"201")
         took_us = 1e6 * (cpu_seconds(pid) - before)

@@ -1,4 +1,4 @@
-"""At what load a backend breaks: a search by trials, each of which may be lucky, may be void, or may leave a mess behind.
+"""At what load a backend breaks: a search by trials, which may be lucky, may be void, and may leave a mess behind.
 
 In the spirit of MLRsearch (IETF draft-ietf-bmwg-mlrsearch: short trials to bracket, long ones repeated where it is
 close), but any objective may decide, and what is answered is an interval. Knows nothing of HTTP, of Locust, nor of how
@@ -29,15 +29,16 @@ Kind: TypeAlias = Literal["bracket", "narrow", "probe"]
 Measure: TypeAlias = Callable[[float, float], Trial]  # requests a second, seconds
 
 STEP_S = 30.0  # the trials that decide: a breaking point is the load at which half of all steps of this length break
-SHORT_S = 10.0  # those that bracket: a 2 % overload passes one in three of them
-PROBE_S = 1.0
+SHORT_S = 10.0  # those that bracket: they pass a little more load than a step does
 BUDGET_S = 240.0
 WIDTH = 0.05  # of the interval, as a share of its low end
 CONFIDENCE = 0.95
 LEAST_PER_S = 1.0  # below this nothing is searched
-TAIL_S = 1.0  # after a trial that breaks, where none near the breaking point was seen yet
-_VOID_TWICE = 2  # voided so often in a row at one load, the generator cannot give it
+USED_UP = 0.9  # of one core or disk: then it is what ran out
+_TRIES = 2  # voided so often in a row at one load: the generator cannot give it
+_PROBE_S, _PROBE_REQUESTS = 1.0, 5  # as many seconds as so many requests need
 _REST_S = (1.0, 2.0, 4.0, 8.0, 16.0, 29.0)  # between probes of a backend that is not well: a minute in all
+_TAIL_S = 1.0  # of a trial that breaks, where none near the breaking point was seen yet
 
 
 class Tried(NamedTuple):
@@ -153,6 +154,13 @@ class BreakingPoint:
         }
 
 
+def used_up(trial: Trial) -> str | None:
+    """What a backend had no more of: a whole core of a process that was watched, the disk, or else a core at all."""
+    used = {name: share for name, share in trial.resources.items() if name.endswith((".cpu", ".disk"))}
+    full = [name for name, share in used.items() if share >= USED_UP]
+    return max(full, key=lambda name: (not name.startswith("machine.cpu"), used[name]), default=None)
+
+
 def search(
     measure: Measure,
     objectives: Sequence[Objective],
@@ -164,7 +172,7 @@ def search(
     budget_s: float = BUDGET_S,
     width: float = WIDTH,
     more_workers: Callable[[], bool] | None = None,
-    ran_out: Callable[[Trial], str | None] = lambda trial: None,
+    ran_out: Callable[[Trial], str | None] = used_up,
     told: Callable[[Tried], None] = lambda tried: None,
     rest: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
@@ -172,16 +180,27 @@ def search(
     """The breaking point: doubling from `start_per_s` to bracket it, then trials where they tell most.
 
     `most_per_s` is never exceeded. `more_workers` is asked after a void trial, and says whether the generator is
-    stronger now. `ran_out` names the resource that a broken trial exhausted. `told` hears of every trial.
+    stronger now. `ran_out` names what a backend that broke had no more of. `told` hears of every trial.
     """
-    state = _Search(measure, objectives, max(start_per_s, LEAST_PER_S), most_per_s, budget_s, more_workers, told, rest, clock)
+    state = _Search(
+        measure,
+        objectives,
+        max(start_per_s, LEAST_PER_S),
+        most_per_s,
+        budget_s,
+        more_workers,
+        ran_out,
+        told,
+        rest,
+        clock,
+    )
     try:
         state.bracket()
         state.narrow(width)
     except _EndedError as ended:
         state.ended = str(ended)
     low, high = state.interval()
-    limited_by, valid, why = state.limit(low, high, width, ran_out)
+    limited_by, valid, why = state.limit(low, high, width)
     broke = Counter(f.objective.text for t in state.trials if t.counts for f in t.judgement.broken)
     return BreakingPoint(
         flow, (low, high), night_per_s, valid, why, limited_by, tuple(text for text, _ in broke.most_common()),
@@ -189,40 +208,67 @@ def search(
     )  # fmt: skip
 
 
+def wait_until_well(
+    probe: Callable[[], Trial], calm_s: float | None, rest: Callable[[float], None], until: Callable[[], bool]
+) -> bool:
+    """Wait until a backend answers a few requests as it did when it was calm, or `until`; whether it does.
+
+    A backlog that was left behind, or a collapsed state, would be blamed on the next load. `calm_s` is the median
+    latency of a backend that is well; None: it was never seen, and it is well when its latency falls no more.
+    """
+    before_s = math.inf
+    for pause in (0.0, *_REST_S):
+        if pause:
+            rest(pause)
+        if until():
+            return False
+        trial = probe()
+        if not trial.requests:
+            continue
+        median_s = trial.latency_s(0.5)
+        calm = before_s / 2 < median_s < math.inf if calm_s is None else median_s <= 2 * calm_s + 0.01
+        if calm and trial.goodput_share >= 0.9:
+            return True
+        before_s = median_s
+    return False
+
+
 class _EndedError(Exception):
     """Why the search cannot go on."""
 
 
+@dataclass
 class _Search:
     """One search under way."""
 
-    def __init__(
-        self,
-        measure: Measure,
-        objectives: Sequence[Objective],
-        start_per_s: float,
-        most_per_s: float,
-        budget_s: float,
-        more_workers: Callable[[], bool] | None,
-        told: Callable[[Tried], None],
-        rest: Callable[[float], None],
-        clock: Callable[[], float],
-    ) -> None:
-        self.measure, self.objectives, self.start_per_s, self.most_per_s = measure, objectives, start_per_s, most_per_s
-        self.budget_s, self.more_workers, self.told, self.rest, self.clock = budget_s, more_workers, told, rest, clock
-        self.began = clock()
-        self.trials: list[Tried] = []
-        self.holds_at: float | None = None  # the ends of the bracket
-        self.breaks_at: float | None = None
-        self.ceiling_per_s = math.inf  # what the generator cannot give
-        self.unwell = False
-        self.ended: str | None = None
+    measure: Measure
+    objectives: Sequence[Objective]
+    start_per_s: float
+    most_per_s: float
+    budget_s: float
+    more_workers: Callable[[], bool] | None
+    ran_out: Callable[[Trial], str | None]
+    told: Callable[[Tried], None]
+    rest: Callable[[float], None]
+    clock: Callable[[], float]
+    began: float = field(init=False)
+    trials: list[Tried] = field(default_factory=list)
+    holds_at: float | None = None  # the ends of the bracket
+    breaks_at: float | None = None
+    ceiling_per_s: float = math.inf  # what the generator cannot give
+    unwell: bool = False
+    ended: str | None = None
+
+    def __post_init__(self) -> None:
+        self.began = self.clock()
 
     def bracket(self) -> None:
         """Doubles until it breaks, or halves until it holds."""
         rate = min(self.start_per_s, self.most_per_s)
         while True:
             tried = self.tried("bracket", rate, SHORT_S)
+            if tried is not None and not tried.judgement.holds and not _is_overloaded(tried.trial):
+                tried = self.tried("bracket", rate, SHORT_S)  # a hiccup of the machine, or a limit far below capacity?
             if tried is not None and tried.judgement.holds:
                 self.holds_at = rate
             elif tried is not None:
@@ -251,13 +297,14 @@ class _Search:
             low, high = belief.interval(CONFIDENCE)
             if high / low - 1 <= width * 0.95:
                 return
-            if self.unwell:
-                self.wait_until_well()
-            tail_s, after_s = self.price_of_breaking
+            self.make_well()
+            tail_s, broken_costs_s = self.price_of_breaking
             if self.left_s < SHORT_S + tail_s:
                 return
-            rate, seconds = belief.next_trial(self.guess_per_s, self.left_s - tail_s, after_s)
-            self.tried("narrow", min(rate, self.ceiling_per_s * 0.98), seconds)
+            rate, seconds = belief.next_trial(self.guess_per_s, self.left_s - tail_s, broken_costs_s)
+            rate = min(rate, self.most_per_s, 0.98 * self.ceiling_per_s)
+            if self.tried("narrow", rate, seconds) is not None and rate > 0.9 * self.ceiling_per_s:
+                self.ceiling_per_s = math.inf  # it can, it only had a bad moment
 
     @property
     def left_s(self) -> float:
@@ -265,11 +312,10 @@ class _Search:
 
     def tried(self, kind: Kind, rate: float, seconds: float) -> Tried | None:
         """A trial of a backend that is well; None where the generator cannot give the load."""
-        for _ in range(_VOID_TWICE):
-            if self.unwell:
-                self.wait_until_well()
+        for _ in range(_TRIES):
+            self.make_well()
             if self.left_s < seconds:
-                raise _EndedError(f"the {self.budget_s:.0f} s that a search may take were over")
+                raise self.over
             tried = self.keep(kind, rate, seconds)
             self.unwell = not tried.judgement.holds
             if tried.trial.void is None:
@@ -287,26 +333,27 @@ class _Search:
         self.told(tried)
         return tried
 
-    def wait_until_well(self) -> None:
-        """Waits until the backend answers a few requests as it did when it was calm: a collapsed state carries over."""
-        calm = [t.trial.latency_s(0.5) for t in self.trials if t.counts and t.judgement.holds]
-        calm_s = min(calm, default=math.inf)
-        rate = max(5.0, min(self.start_per_s, (self.holds_at or self.start_per_s) / 10))
-        before = math.inf
-        for pause in (0.0, *_REST_S):
-            if pause:
-                self.rest(min(pause, max(0.0, self.left_s)))
-            if self.left_s < PROBE_S:
-                raise _EndedError(f"the {self.budget_s:.0f} s that a search may take were over")
-            probe = self.keep("probe", rate, PROBE_S).trial
-            median = probe.latency_s(0.5)
-            # Where it was never seen calm, it has settled when its latency falls no more.
-            well = median <= 2 * calm_s + 0.01 if calm else before / 2 < median < math.inf
-            if probe.goodput_share >= 0.9 and well:
-                self.unwell = False
-                return
-            before = median
-        raise _EndedError("the backend did not come back within a minute of rest after it was overloaded")
+    @property
+    def over(self) -> _EndedError:
+        return _EndedError(f"the {self.budget_s:.0f} s that a search may take were over")
+
+    def make_well(self) -> None:
+        """Nothing, unless the last trial broke."""
+        if not self.unwell:
+            return
+        calm = [tried.trial.latency_s(0.5) for tried in self.evidence if tried.judgement.holds]
+        rate = max(LEAST_PER_S, min(self.start_per_s, (self.holds_at or self.start_per_s) / 10))
+        seconds = max(_PROBE_S, _PROBE_REQUESTS / rate)
+        self.unwell = not wait_until_well(
+            lambda: self.keep("probe", rate, seconds).trial,
+            min(calm, default=None),
+            lambda pause: self.rest(min(pause, max(0.0, self.left_s))),
+            lambda: self.left_s < seconds,
+        )
+        if self.unwell and self.left_s < seconds:
+            raise self.over
+        if self.unwell:
+            raise _EndedError("the backend did not come back within a minute of rest after it was overloaded")
 
     @property
     def belief(self) -> _Belief:
@@ -326,7 +373,7 @@ class _Search:
             if tried is not None and not tried.judgement.holds and tried.kind == "narrow":
                 until = self.clock() - self.began if then is None else then.at_s
                 return tried.took_s - tried.trial.seconds, until - tried.at_s - tried.trial.seconds
-        return TAIL_S, TAIL_S + PROBE_S
+        return _TAIL_S, _TAIL_S + _PROBE_S
 
     @property
     def evidence(self) -> list[Tried]:
@@ -340,15 +387,13 @@ class _Search:
         low, high = self.belief.interval(CONFIDENCE)
         return low, high
 
-    def limit(
-        self, low: float, high: float | None, width: float, ran_out: Callable[[Trial], str | None]
-    ) -> tuple[str | None, bool, str | None]:
+    def limit(self, low: float, high: float | None, width: float) -> tuple[str | None, bool, str | None]:
         """What ran out, whether the interval can be trusted, and why not."""
         if high is None:
             if self.ceiling_per_s < math.inf:
                 return "generator", False, f"the generator is the limit: it cannot give {self.ceiling_per_s:.0f}/s"
             return None, False, self.ended or f"nothing broke up to {self.most_per_s:.0f}/s, which must not be exceeded"
-        named = Counter(what for t in self.evidence if not t.judgement.holds and (what := ran_out(t.trial)))
+        named = Counter(what for t in self.evidence if not t.judgement.holds and (what := self.ran_out(t.trial)))
         limited_by = named.most_common(1)[0][0] if named else None
         if self.holds_at is None:
             return limited_by, True, f"it does not hold at {high:.3g}/s either"
@@ -366,7 +411,7 @@ class _Search:
     @staticmethod
     def allowed_width(rate: float) -> float:
         """As narrow as half a dozen steps make it, when arrivals are Poisson."""
-        return 7.0 / math.sqrt(rate * STEP_S)
+        return 8.0 / math.sqrt(rate * STEP_S)
 
 
 class _Belief:
@@ -388,7 +433,7 @@ class _Belief:
         self.points: Floats = np.linspace(math.log(low / 1.25), math.log(high * 1.25), self.POINTS)
         self.luck: Floats = np.geomspace(0.5, 16, 13)
         arrivals = low * STEP_S
-        prior = -0.5 * (np.log(self.luck / 1.4) / 0.7) ** 2
+        prior = -0.5 * (np.log(self.luck / _usual_luck(evidence)) / 0.7) ** 2
         log = np.broadcast_to(prior, (self.POINTS, len(self.luck))).copy()
         self.guess_spread = max(0.015, 1.5 / math.sqrt(arrivals))
         for x, tried in zip(loads, evidence, strict=True):
@@ -450,6 +495,21 @@ class _Belief:
         below = np.cumsum(density)
         low, high = np.interp([tail * below[-1], (1 - tail) * below[-1]], below, self.points)
         return float(high - low)
+
+
+def _is_overloaded(trial: Trial) -> bool:
+    """Whether it got less done than was asked, not merely slowly."""
+    return trial.completed_per_s < 0.95 * trial.offered_per_s
+
+
+def _usual_luck(evidence: Sequence[Tried]) -> float:
+    """Of trials, in 1 / sqrt(arrivals): what decides is how fast a backlog grows, or how slow the slow spells were.
+
+    Both were found by playing queues. A percentile rests on a few slow spells, in which requests share their luck.
+    """
+    near = [tried.judgement.broken for tried in evidence if tried.kind == "narrow" and not tried.judgement.holds]
+    by_latency = any(all("latency" in finding.objective.metric for finding in broken) for broken in near)
+    return 2.5 if by_latency else 1.4
 
 
 def _finite(value: float) -> float | None:

@@ -1,42 +1,35 @@
 """The open workload: requests go out when they are due, whatever has become of those before them.
 
 One greenlet walks a schedule; each request has three clocks (due, sent, done). Locust's events are fired with latencies
-from *due*, so that its statistics, page and CSV are right too; on a master and workers (`Worker`, `Coordinator`) each
-worker keeps its part of the schedule. Importing this module patches the process, as Locust does.
+from *due*, so that its statistics, page and CSV are right too. Importing this patches the process, as Locust does.
 """
 
 from __future__ import annotations
 
 import locust  # noqa: F401  # first: it patches what the rest imports
 
+# isort: split
+
 import gc
-import importlib
 import os
 import socket
 import ssl
 import time
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import gevent  # type: ignore[import-untyped]  # ships no types
 import numpy as np
-from gevent.event import AsyncResult  # type: ignore[import-untyped]  # as above
 from locust.env import Environment
-from locust.rpc.protocol import Message
-from locust.runners import STATE_INIT, STATE_RUNNING, MasterRunner, WorkerRunner
 
 from loadtests.client import Client, UnableError, allow_connections
-from loadtests.contract import Reply, Request
-from loadtests.generator_process import GeneratorError
+from loadtests.contract import Reply
+from loadtests.generator_process import Judge, Requests
 from loadtests.guards import Target
 from loadtests.trial import Sample, Status
-from loadtests.workload import Schedule, made
-
-Requests = Callable[[int], Request]  # the request at a place of the whole schedule
-Judge = Callable[[int, Reply], str]  # what is wrong with the reply to it; "" for nothing
+from loadtests.workload import Schedule
 
 MOST_UNDER_WAY = 4000
 _REPORT_S = 0.02  # so often Locust hears of what was answered meanwhile
@@ -107,7 +100,8 @@ class Generator:
                 gevent.sleep(0.005)
         finally:
             gevent.killall(helpers)
-            self.client.close() if self.client.under_way else None
+            if self.client.under_way:  # broken off
+                self.client.close()
             gc.unfreeze()
             self._run = None
         self._report(run)
@@ -178,7 +172,7 @@ class Generator:
             if fire is not None:
                 method, name = run.kinds[number]
                 due, done = run.due[number], run.done[number]
-                fire(
+                fire(  # type: ignore[no-untyped-call]  # Locust's events have no types
                     request_type=method,
                     name=name,
                     response_time=(done - due) / 1e6,
@@ -247,199 +241,3 @@ class _Run:
             cpu={f"{socket.gethostname()}-{os.getpid()}": self.cpu},
             problems=dict(self.problems),
         )
-
-
-# Orders: what a generator in another process is told
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Load that another process is to make, as plain data.
-
-    `source` names a function "module:function" that is called with (schedule, target, **arguments), where the schedule is
-    the part that this process keeps; it returns a `Source`.
-    """
-
-    source: str
-    arguments: Mapping[str, Any]
-    target: Mapping[str, Any]
-    limits: Mapping[str, Any] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    sources: Sequence[str] = ()
-    ca: str | None = None
-
-    def made_target(self) -> Target:
-        """Whom to load; was checked where the order was made."""
-        return Target(**{**self.target, "addresses": tuple(self.target["addresses"])})
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Requests, and how their replies are judged."""
-
-    requests: Requests
-    judge: Judge | None = None
-
-
-class Maker:
-    """Carries out orders in this process; keeps the generator of the last one, and its connections, for the next."""
-
-    def __init__(self, environment: Environment) -> None:
-        self.environment = environment
-        self._order: dict[str, Any] | None = None
-        self._generator: Generator | None = None
-        self._schedule: Schedule | None = None
-
-    def prepare(self, order: Mapping[str, Any], schedule: Schedule) -> None:
-        """Make the requests' source and warm up."""
-        wanted = Order(**order)
-        module, _, name = wanted.source.partition(":")
-        source: Source = getattr(importlib.import_module(module), name)(
-            schedule, wanted.made_target(), **wanted.arguments
-        )
-        kept = {**order, "arguments": None, "source": None}
-        if self._generator is None or self._order != kept or bool(self._generator.judge) != bool(source.judge):
-            if self._generator is not None:
-                self._generator.close()
-            self._generator = Generator(
-                source.requests,
-                wanted.made_target(),
-                judge=source.judge,
-                limits=Limits(**wanted.limits),
-                headers=wanted.headers,
-                tls=ssl.create_default_context(cafile=wanted.ca) if wanted.target["scheme"] == "https" else None,
-                sources=wanted.sources,
-                environment=self.environment,
-            )
-            self._order = kept
-        self._generator.requests, self._generator.judge = source.requests, source.judge
-        self._schedule = schedule
-        self._generator.warm(schedule)
-
-    def go(self) -> Sample:
-        """Keep the schedule that was prepared."""
-        assert self._generator is not None
-        assert self._schedule is not None
-        return self._generator.run(self._schedule, warmed=True)
-
-
-def schedule_of(spec: Mapping[str, Any] | None, blob: bytes) -> Schedule:
-    """A schedule that was sent as what it is made of or, where that is nothing short, as it is."""
-    return made(spec) if spec is not None else Schedule.from_bytes(blob)
-
-
-# Locust's master and workers
-
-_PREPARE, _READY, _GO, _RESULT = "caucus-load", "caucus-load-ready", "caucus-load-go", "caucus-load-result"
-_PREPARED_S = 60.0
-_WORKERS_S = 60.0
-
-
-class Worker:
-    """A Locust worker that makes its part of the load, also on another machine: orders come as Locust's messages."""
-
-    def __init__(self, environment: Environment) -> None:
-        assert isinstance(environment.runner, WorkerRunner)
-        self.runner = environment.runner
-        self._maker = Maker(environment)
-        self.runner.register_message(_PREPARE, self._prepare, concurrent=True)
-        self.runner.register_message(_GO, self._go, concurrent=True)
-
-    def _prepare(self, msg: Message, **_: Any) -> None:
-        told = msg.data
-        try:
-            schedule = schedule_of(told["spec"], told["blob"])
-            self._maker.prepare(told["order"], schedule.part(told["part"], told["of"]))
-        except Exception as error:  # the master says it to whoever waits
-            self._say(_READY, told, error=f"{type(error).__name__}: {error}")
-        else:
-            self._say(_READY, told, fingerprint=schedule.fingerprint)
-
-    def _go(self, msg: Message, **_: Any) -> None:
-        self.runner.update_state(STATE_RUNNING)
-        self.runner.worker_state = STATE_RUNNING
-        try:
-            sample = self._maker.go()
-            self.runner._send_stats()  # else the master's figures come up to three seconds later
-            self._say(_RESULT, msg.data, sample=sample.to_bytes())
-        except Exception as error:  # as above
-            self._say(_RESULT, msg.data, error=f"{type(error).__name__}: {error}")
-        finally:
-            self.runner.worker_state = STATE_INIT
-            self.runner.update_state(STATE_INIT)
-
-    def _say(self, kind: str, told: Mapping[str, Any], **more: Any) -> None:
-        self.runner.send_message(kind, {"trial": told["trial"], **more})
-
-
-class Coordinator:
-    """A Locust master that has its workers make load, each a part of the schedule, and puts together what they measured."""
-
-    def __init__(self, environment: Environment) -> None:
-        assert isinstance(environment.runner, MasterRunner)
-        self.runner, self.environment = environment.runner, environment
-        self._trial = 0
-        self._answers: dict[str, AsyncResult] = {}
-        self.runner.register_message(_READY, self._hear)
-        self.runner.register_message(_RESULT, self._hear)
-
-    def wait_for_workers(self, count: int, within_s: float = _WORKERS_S) -> None:
-        """Until so many are there."""
-        until = time.monotonic() + within_s
-        while self.runner.worker_count < count:
-            if time.monotonic() > until:
-                raise GeneratorError(f"{self.runner.worker_count} of {count} workers came within {within_s:g} s")
-            gevent.sleep(0.02)
-
-    def run(self, order: Mapping[str, Any], spec: Mapping[str, Any] | None, blob: bytes) -> Sample:
-        """One schedule, on all workers that are there."""
-        schedule = schedule_of(spec, blob)
-        workers = sorted(client.id for client in self.runner.clients.ready + self.runner.clients.running)
-        if not workers:
-            raise GeneratorError("no worker is there")
-        self._trial += 1
-        told = {"trial": self._trial, "order": order, "spec": spec, "blob": blob, "of": len(workers)}
-        prepared = self._ask(_PREPARE, {worker: {**told, "part": k} for k, worker in enumerate(workers)}, _PREPARED_S)
-        for worker, answer in prepared.items():
-            if answer["fingerprint"] != schedule.fingerprint:
-                raise GeneratorError(f"worker {worker} makes another schedule of the same description")
-        self.environment.events.test_start.fire(environment=self.environment)
-        self.runner.update_state(STATE_RUNNING)
-        longest = schedule.seconds + Limits(**order.get("limits", {})).timeout_s + 30.0
-        try:
-            results = self._ask(_GO, dict.fromkeys(workers, {"trial": self._trial}), longest)
-        finally:
-            self.environment.events.test_stop.fire(environment=self.environment)
-        return Sample.merged([Sample.from_bytes(results[worker]["sample"]) for worker in workers], len(schedule))
-
-    def _ask(self, kind: str, said: Mapping[str, dict[str, Any]], within_s: float) -> dict[str, dict[str, Any]]:
-        self._answers = {worker: AsyncResult() for worker in said}
-        for worker, data in said.items():
-            self.runner.send_message(kind, data, worker)
-        until = time.monotonic() + within_s
-        found = {}
-        for worker, answer in self._answers.items():
-            try:
-                found[worker] = answer.get(timeout=max(0.01, until - time.monotonic()))
-            except gevent.Timeout:
-                raise GeneratorError(f"worker {worker} did not answer within {within_s:g} s") from None
-            if "error" in found[worker]:
-                raise GeneratorError(f"worker {worker}: {found[worker]['error']}")
-        return found
-
-    def _hear(self, msg: Message, **_: Any) -> None:
-        answer = self._answers.get(msg.node_id)
-        if answer is not None and msg.data["trial"] == self._trial:
-            answer.set(msg.data)
-
-
-def in_thread(wait: Callable[..., Any], *arguments: Any) -> Any:
-    """What a call that waits outside of gevent returns; other greenlets go on meanwhile."""
-    return gevent.get_hub().threadpool.apply(wait, arguments)
-
-
-def stats(environment: Environment) -> dict[str, Any]:
-    """What Locust has counted since the start."""
-    total = environment.stats.total
-    p99 = total.get_response_time_percentile(0.99)
-    return {"requests": total.num_requests, "failures": total.num_failures, "p99_ms": p99}

@@ -1,4 +1,4 @@
-"""Generators in processes of their own: importing Locust patches a process, and load should not share one with anything.
+"""Generators in processes of their own: importing Locust patches a process, and load should not share one anyway.
 
 The parent speaks to its child over a pipe, a line of JSON and then bytes; the child stays from one trial to the next.
 With several workers the child is Locust's master, and each worker a process. Knows nothing of what is sent.
@@ -6,21 +6,22 @@ With several workers the child is Locust's master, and each worker a process. Kn
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import dataclasses
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, TypeAlias, cast
 
+from loadtests.contract import Reply, Request
 from loadtests.guards import Target
 from loadtests.trial import Sample, Trial
 from loadtests.workload import Schedule
@@ -33,10 +34,26 @@ class GeneratorError(Exception):
     """Load could not be made at all; says why in a line."""
 
 
-class Generators:
-    """Makes load in one or more processes of this machine; others may join: `python -m loadtests.generator_process worker`.
+Requests: TypeAlias = Callable[[int], Request]  # the request at a place of the whole schedule
+Judge: TypeAlias = Callable[[int, Reply], str]  # what is wrong with the reply to it; "" for nothing
 
-    `source` names a function "module:function", see `generator.Order`. Use it as a context: processes end with the block.
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Requests, and how their replies are judged; without a judge, 2xx and 304 are good."""
+
+    requests: Requests
+    judge: Judge | None = None
+
+
+class Generators:
+    """Makes load in one or more processes. Use it as a context: they end with the block.
+
+    `workers` of them run here; `others` join from other machines, at the address where the master `listens`. What the
+    master tells them is neither encrypted nor signed (Locust's protocol): only on a network of one's own.
+
+    `source` names a function "module:function" that a process calls with (schedule, target, **arguments), where the
+    schedule is the part that it keeps; it returns a `Source`.
     """
 
     def __init__(
@@ -47,39 +64,42 @@ class Generators:
         *,
         workers: int = 1,
         cores: Sequence[int] = (),
-        master: bool = False,
+        others: int = 0,
+        listens: tuple[str, int] = ("127.0.0.1", 0),
         timeout_s: float = 10.0,
         under_way: int = 4000,
         headers: Mapping[str, str] | None = None,
         sources: Sequence[str] = (),
         ca: Path | None = None,
     ) -> None:
-        self.workers = workers
-        self._master = master or workers > 1
+        self.workers, self._others, self._listens = workers, others, listens
+        self._is_master = workers + others > 1
         self._cores = tuple(cores)
-        self._order = {
+        self.order: dict[str, Any] = {
             "source": source,
             "arguments": dict(arguments or {}),
-            "target": dataclasses.asdict(target),
-            "limits": {"under_way": under_way // workers, "timeout_s": timeout_s},
+            "target": self.target_order(target),
+            "limits": {"under_way": under_way // (workers + others), "timeout_s": timeout_s},
             "headers": dict(headers or {}),
             "sources": list(sources),
             "ca": str(ca) if ca is not None else None,
         }
         self._started = ExitStack()
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._child: subprocess.Popen[bytes]
         self._said: IO[bytes]
 
     def __enter__(self) -> Generators:
         try:
-            kind = ["master"] if self._master else ["alone", *self._core(0)]
+            listens = [self._listens[0], str(self._listens[1])]
+            kind = ["master", *listens] if self._is_master else ["alone", *listens, *self._core(0)]
             self._said = self._started.enter_context(tempfile.TemporaryFile())
             self._child = self._start(kind, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             port = self._hear(_START_S)[0]["port"]
-            if self._master:
+            if self._is_master:
                 for number in range(self.workers):
                     self._start(["worker", "127.0.0.1", str(port), *self._core(number)], stdin=subprocess.DEVNULL)
-                self._ask({"do": "wait", "workers": self.workers})
+                self._ask({"do": "wait", "workers": self.workers + self._others}, within_s=2 * _START_S)
         except BaseException:
             self._started.close()
             raise
@@ -94,8 +114,9 @@ class Generators:
 
     def run(self, schedule: Schedule) -> Sample:
         """Keep a schedule."""
-        asked = {"do": "run", "order": self._order, "spec": schedule.spec}
-        _, data = self._ask(asked, b"" if schedule.spec is not None else schedule.to_bytes())
+        asked = {"do": "run", "order": self.order, "spec": schedule.spec}
+        within_s = schedule.seconds + self.order["limits"]["timeout_s"] + 2 * _START_S  # as long as anything may take
+        _, data = self._ask(asked, b"" if schedule.spec is not None else schedule.to_bytes(), within_s)
         return Sample.from_bytes(data)
 
     def trial(
@@ -112,42 +133,47 @@ class Generators:
             sample = self.run(schedule)
         return Trial(sample, objective_s, resources=watching.used())
 
+    @staticmethod
+    def target_order(target: Target) -> dict[str, Any]:
+        """A target as plain data."""
+        return asdict(target)
+
     def stats(self) -> dict[str, Any]:
         """What Locust has counted since the start: requests, failures, and p99 in ms."""
         return self._ask({"do": "stats"})[0]["stats"]  # type: ignore[no-any-return]  # JSON
 
     @property
     def process_ids(self) -> list[int]:
-        """Of the child; its workers are processes beside it."""
-        return list(self._pids)
+        """Of all that make load."""
+        return [process.pid for process in self._processes]
 
     # The pipe
 
-    @property
-    def _pids(self) -> Iterator[int]:
-        return (process.pid for process in self._processes)
-
     def _start(self, arguments: Sequence[str], **pipes: Any) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "loadtests.generator_process", *arguments]
+        command = [sys.executable, "-m", "loadtests.generator_child", *arguments]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         process = subprocess.Popen(command, stderr=self._said, start_new_session=True, env=environment, **pipes)
         self._started.callback(_end, process)
-        self._processes = [*getattr(self, "_processes", []), process]
+        self._processes.append(process)
         return process
 
     def _core(self, number: int) -> list[str]:
         return ["--core", str(self._cores[number % len(self._cores)])] if self._cores else []
 
-    def _ask(self, asked: Mapping[str, Any], blob: bytes = b"") -> tuple[dict[str, Any], bytes]:
+    def _ask(
+        self, asked: Mapping[str, Any], blob: bytes = b"", within_s: float = _START_S
+    ) -> tuple[dict[str, Any], bytes]:
         try:
-            _write(cast(BinaryIO, self._child.stdin), asked, blob)
+            send(cast(BinaryIO, self._child.stdin), asked, blob)
         except OSError:
             raise GeneratorError(f"the generator has ended{self._last_words()}") from None
-        return self._hear(None)
+        return self._hear(within_s)
 
-    def _hear(self, within_s: float | None) -> tuple[dict[str, Any], bytes]:
-        del within_s
-        heard = _read(cast(BinaryIO, self._child.stdout))
+    def _hear(self, within_s: float) -> tuple[dict[str, Any], bytes]:
+        pipe = cast(BinaryIO, self._child.stdout)
+        if not select.select([pipe], [], [], within_s)[0]:  # nothing is read ahead: one answer for one order
+            raise GeneratorError(f"the generator did not answer within {within_s:.0f} s{self._last_words()}")
+        heard = receive(pipe)
         if heard is None:
             raise GeneratorError(f"the generator has ended{self._last_words()}")
         if "error" in heard[0]:
@@ -166,95 +192,24 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
-    for last in (lambda: None, process.terminate, process.kill):
-        last()
-        try:
+    for number in (0, signal.SIGTERM, signal.SIGKILL):
+        process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            continue
-        return
+            return
 
 
-def _write(pipe: BinaryIO, said: Mapping[str, Any], blob: bytes = b"") -> None:
+def send(pipe: BinaryIO, said: Mapping[str, Any], blob: bytes = b"") -> None:
+    """A line of JSON, and bytes."""
     pipe.write(json.dumps({**said, "bytes": len(blob)}).encode() + b"\n" + blob)
     pipe.flush()
 
 
-def _read(pipe: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
+def receive(pipe: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
+    """What `send` wrote; None at the end."""
     line = pipe.readline()
     if not line.endswith(b"\n"):
         return None
     said = json.loads(line)
     blob = pipe.read(said.pop("bytes"))
     return said, blob
-
-
-# The child
-
-
-def main() -> None:
-    """What a child does: alone, as Locust's master, or as a worker of one."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.generator_process")
-    parser.add_argument("kind", choices=["alone", "master", "worker"])
-    parser.add_argument("host", nargs="?", default="127.0.0.1", help="of the master")
-    parser.add_argument("port", nargs="?", type=int, default=0, help="of the master")
-    parser.add_argument("--core", type=int, default=-1, help="stay on this core")
-    given = parser.parse_args()
-    if given.core >= 0:
-        os.sched_setaffinity(0, {given.core})
-    if given.kind == "worker":
-        _work(given.host, given.port)
-    else:
-        orders, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-        os.dup2(2, 1)  # whatever prints does not print into the pipe
-        _serve(orders, answers, is_master=given.kind == "master")
-
-
-def _work(host: str, port: int) -> None:
-    from loadtests import generator
-
-    environment = generator.Environment()
-    runner = environment.create_worker_runner(host, port)
-    generator.Worker(environment)
-    runner.greenlet.join()
-
-
-def _serve(orders: BinaryIO, answers: BinaryIO, *, is_master: bool) -> None:
-    from loadtests import generator
-
-    environment = generator.Environment()
-    coordinator = maker = None
-    if is_master:
-        master = environment.create_master_runner("127.0.0.1", 0)
-        coordinator, port = generator.Coordinator(environment), master.server.port
-    else:
-        environment.create_local_runner()
-        maker, port = generator.Maker(environment), 0
-    _write(answers, {"port": port})
-    while (heard := generator.in_thread(_read, orders)) is not None:
-        asked, blob = heard
-        try:
-            if asked["do"] == "wait":
-                assert coordinator is not None
-                coordinator.wait_for_workers(asked["workers"])
-                _write(answers, {})
-            elif asked["do"] == "stats":
-                _write(answers, {"stats": generator.stats(environment)})
-            elif coordinator is not None:
-                sample = coordinator.run(asked["order"], asked["spec"], blob)
-                _write(answers, {}, sample.to_bytes())
-            else:
-                assert maker is not None
-                maker.prepare(asked["order"], generator.schedule_of(asked["spec"], blob))
-                _write(answers, {}, maker.go().to_bytes())
-        except BrokenPipeError:
-            break
-        except Exception as error:  # the parent says it
-            reason = str(error) if isinstance(error, generator.GeneratorError) else f"{type(error).__name__}: {error}"
-            _write(answers, {"error": reason})
-    if coordinator is not None:
-        coordinator.runner.quit()
-
-
-if __name__ == "__main__":
-    main()

@@ -18,7 +18,9 @@ import numpy.typing as npt
 
 from simulation.errors import InputError
 
-SIGNIFICANCE = 0.05  # of the test whether the backlog grows: so often is a backlog that stands still taken for one that grows
+SIGNIFICANCE = (
+    0.05  # of the test whether the backlog grows: so often is a backlog that stands still taken for one that grows
+)
 CONFIDENCE = 0.95  # of the bounds that say whether a share or a quantile could as well lie on the other side
 SETTLING_SHARE = 0.2  # of a trial: the backlog rises to its level at first, however small the load is
 
@@ -63,8 +65,12 @@ class Trial(Protocol):
         """Acknowledged writes that the backend does not hold."""
 
     @property
+    def resources(self) -> Mapping[str, float]:
+        """What was used meanwhile, by name, as `resources.Watch` tells: "service.cpu" in cores, "machine.disk" ..."""
+
+    @property
     def void(self) -> str | None:
-        """Why the trial says nothing about the backend, such as "the generator was late: p99 14 ms"; None: it counts."""
+        """Why it says nothing about the backend, such as "the generator was late: p99 14 ms"; None: it counts."""
 
     def latency_s(self, q: float) -> float:
         """The latency that a share q of the requests does not exceed; infinite where they were not answered well."""
@@ -142,8 +148,8 @@ METRICS = (
         "backlog_slope",
         "trial",
         "requests/s",
-        "By how many requests a second those under way become more. It counts as above a value only where luck makes it "
-        "so in fewer than 5 of 100 trials (one-sided t-test of the changes from second to second, Newey-West variance).",
+        "By how many requests a second those under way become more. It counts as above a value only where luck does as "
+        "much in fewer than 5 of 100 trials (one-sided t-test of the changes from second to second).",
     ),
     Metric("lost", "trial", "writes", "Acknowledged writes that the backend does not hold."),
     Metric(
@@ -256,7 +262,7 @@ def parse_requirement(text: str) -> Objective:
 
 
 def parse_objectives(texts: Sequence[str]) -> list[Objective]:
-    """Those objectives, the usual ones where there are none, and those that always count; InputError lists every mistake."""
+    """Those, the usual ones where there are none, and those that always count; InputError lists every mistake."""
     problems: list[str] = []
     found: dict[str, Objective] = {}
     for text in (*(texts or USUAL), *ALWAYS):

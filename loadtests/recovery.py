@@ -8,7 +8,7 @@ nothing of HTTP, nor of how load is made.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -117,7 +117,7 @@ def recovery(
     overload_s: float = OVERLOAD_S,
     retries: Sequence[int] = (0, RETRIES),
 ) -> tuple[Recovery, ...]:
-    """One episode for each number of retries. `capacity_per_s` is the breaking point; `settle` waits for a calm backend.
+    """One episode for each number of retries. `capacity_per_s` is the breaking point; `settle` waits for a calm one.
 
     It is metastable when all objectives held before the overload, and do not hold again at the same load though it had
     several times as long as the work that was left behind takes.
@@ -187,7 +187,7 @@ def _holds_again(windows: Sequence[Window]) -> float | None:
 
 @dataclass(frozen=True)
 class _Stretch:
-    """A window as a trial, so that the same objectives are read the same way; growth is not asked of so short a time."""
+    """A window as a trial, so that objectives are read the same way; growth is not asked of so short a time."""
 
     latencies_s: Floats  # sorted
     seconds: float
@@ -195,6 +195,7 @@ class _Stretch:
     backlog_slope_p: float = 1.0
     lost: int = 0
     void: str | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def requests(self) -> int:

@@ -1,4 +1,7 @@
-"""What processes use while load is on: processor, memory, file handles, once a second. Knows nothing of what they are."""
+"""What processes use while load is on: processor, memory, file handles, once a second.
+
+Knows nothing of what the processes are for.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # ships no types
 
 _EVERY_S = 1.0
 
@@ -18,9 +21,10 @@ class Watch:
     """Samples processes and their children, and the machine, in a thread, for as long as the block lasts."""
 
     def __init__(self, processes: Mapping[str, Iterable[int]] | None = None) -> None:
-        self._roots = {name: [_found(pid) for pid in pids] for name, pids in (processes or {}).items()}
+        self._roots = {name: [psutil.Process(pid) for pid in pids] for name, pids in (processes or {}).items()}
         self._seconds: dict[str, list[float]] = defaultdict(list)
         self._processor_s: dict[int, float] = {}
+        self._disk_ms: dict[str, int] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample_often, name="resources", daemon=True)
 
@@ -75,18 +79,15 @@ class Watch:
             self._note(f"{name}.memory_mb", memory / 2**20)
             self._note(f"{name}.files", files)
         self._note("machine.cpu", max(psutil.cpu_percent(percpu=True), default=0.0) / 100)
-        busy = {name: getattr(disk, "busy_time", 0) for name, disk in (psutil.disk_io_counters(perdisk=True) or {}).items()}
-        before_ms = getattr(self, "_disk_ms", busy)
-        self._disk_ms = busy
+        busy = {
+            name: getattr(disk, "busy_time", 0) for name, disk in (psutil.disk_io_counters(perdisk=True) or {}).items()
+        }
+        before_ms, self._disk_ms = self._disk_ms, busy
         shares = [(ms - before_ms.get(name, ms)) / (passed * 1000) for name, ms in busy.items()]
         self._note("machine.disk", min(1.0, max(shares, default=0.0)))
 
     def _note(self, name: str, value: float) -> None:
         self._seconds[name].append(value)
-
-
-def _found(pid: int) -> psutil.Process:
-    return psutil.Process(pid)
 
 
 def _with_children(roots: Iterable[psutil.Process]) -> list[psutil.Process]:

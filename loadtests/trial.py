@@ -79,7 +79,7 @@ class Sample:
         return np.asarray(np.searchsorted(due, at) - np.searchsorted(gone, at, side="right"), np.int64)
 
     def histogram(self) -> HdrHistogram:
-        """Latencies from due of what was answered well, in µs, to three digits; encodes to the format of HdrHistogram."""
+        """Latencies from due of what was answered well, in µs, to three digits; it encodes to HdrHistogram's format."""
         from hdrh.histogram import HdrHistogram
 
         found = HdrHistogram(1, 3_600_000_000, 3)
@@ -91,12 +91,13 @@ class Sample:
     def of(self, *operations: str) -> Sample:
         """Only the requests of these operations."""
         wanted = np.array([name in operations for name in self.operations], bool)[self.operation]
-        return replace(self, **{name: getattr(self, name)[wanted] for name in _ROWS})
+        rows: dict[str, Any] = {name: getattr(self, name)[wanted] for name in _ROWS}
+        return replace(self, **rows)
 
     @classmethod
     def merged(cls, parts: Sequence[Sample], size: int) -> Sample:
         """The parts of several workers, which must be the whole schedule of `size` requests, each exactly once."""
-        rows = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ROWS}
+        rows: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ROWS}
         order = np.argsort(rows["index"], kind="stable")
         rows = {name: row[order] for name, row in rows.items()}
         if not np.array_equal(rows["index"], np.arange(size)):
@@ -230,7 +231,9 @@ class Trial:
         late = LATE_S if self.objective_s is None else min(LATE_S, LATE_SHARE * self.objective_s)
         unable = int(np.count_nonzero(self.sample.status == Status.UNABLE))
         if self.generator_cpu > BUSY_SHARE:
-            return f"the generator was busy: {self.generator_cpu:.0%} of a core in one second (more than {BUSY_SHARE:.0%})"
+            return (
+                f"the generator was busy: {self.generator_cpu:.0%} of a core in one second (more than {BUSY_SHARE:.0%})"
+            )
         if self.lateness_p99_s > late:
             return f"the generator was late: p99 {self.lateness_p99_s * 1e3:.1f} ms (more than {late * 1e3:g} ms)"
         if unable > (1 - SENT_SHARE) * self.requests:

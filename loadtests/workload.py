@@ -1,7 +1,7 @@
 """When requests are due: schedules of an open workload, in which nobody waits for anybody else's answer.
 
-Plain numpy, a pure function of what it is made of: every process that makes a schedule makes the same one. Knows nothing
-of HTTP, of Locust, or of how a schedule is kept.
+Plain numpy, a pure function of what it is made of: every process that makes a schedule makes the same one. Knows
+nothing of HTTP, of Locust, or of how a schedule is kept.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Schedule:
         return len(self) / self.seconds if self.seconds else 0.0
 
     def part(self, k: int, of: int) -> Schedule:
-        """The share of the k-th of so many workers. Nobody's requests are torn apart, and together it is all of them."""
+        """The share of the k-th of so many workers: all of a subject's requests or none. Together it is the whole."""
         if not 0 <= k < of:
             raise ValueError(f"part {k} of {of}: expected 0 to {of - 1}")
         return self._only(self.subject % of == k)
@@ -158,14 +158,17 @@ def _schedule(due_s: Floats, seconds: float, spec: Mapping[str, Any]) -> Schedul
 
 def _check(**values: float) -> None:
     for name, value in values.items():
-        least, name = (0.0, name.removesuffix("_from_0")) if name.endswith("_from_0") else (np.nextafter(0, 1), name)
-        if not (least <= value < float("inf")):
-            raise ValueError(f"{name} {value!r}: expected a number {'of 0 or more' if least == 0 else 'above 0'}")
+        may_be_0 = name.endswith("_from_0")
+        if not 0 <= value < float("inf") or (value == 0 and not may_be_0):
+            expected = "0 or more" if may_be_0 else "more than 0"
+            raise ValueError(f"{name.removesuffix('_from_0')} {value!r}: expected {expected}")
 
 
 def _arrivals(corners: Sequence[tuple[float, float]], seed: int) -> Floats:
-    """A Poisson process whose rate is linear between corners (time, rate): its own clock, on which it has rate 1, is
-    the integral of the rate, inverted."""
+    """A Poisson process whose rate is linear between corners (time, rate).
+
+    One of rate 1 is drawn, on a clock of its own: that clock is the integral of the rate, which is inverted.
+    """
     times, rates = (np.array(row, float) for row in zip(*corners, strict=True))
     steps = np.diff(times) * (rates[1:] + rates[:-1]) / 2
     reached = np.concatenate(([0.0], np.cumsum(steps)))
@@ -210,7 +213,9 @@ def night(
     the backend's answers: reviews, retries and corrections.
     """
     _check(speed=speed)
-    rows = [row for row in _requests(evening, readers) if row[1] in operations and (until_ms is None or row[0] <= until_ms)]
+    rows = [
+        row for row in _requests(evening, readers) if row[1] in operations and (until_ms is None or row[0] <= until_ms)
+    ]
     rows.sort(key=lambda row: (row[0], row[2], operations.index(row[1])))
     begins = rows[0][0] if rows else 0
     due = np.array([at - begins for at, _, _ in rows], float) * 1e6 / speed
@@ -222,7 +227,7 @@ def night(
         np.array([subject for _, _, subject in rows], np.int64),
         np.arange(len(rows), dtype=np.int64),
         tuple(operations),
-        float(due_ns[-1] / SECOND) if len(rows) else 0.0,
+        float(due_ns[-1] / SECOND) if rows else 0.0,
     )
 
 

@@ -26,7 +26,7 @@ from simulation.errors import InputError
 BATCH = 64  # commands of one transaction at most
 RETRY_AFTER_S = 1.0
 MOST_PATIENCE_S = 2.0  # a command that waits for a database that is gone
-WRITE_BEHIND_S = 0.25  # how long the fault `acknowledges_before_write` keeps what it has acknowledged to itself
+WRITE_BEHIND_S = 0.1  # how long the fault `acknowledges_before_write` sits on what it has acknowledged
 
 _log = logging.getLogger(__name__)
 
@@ -105,9 +105,6 @@ class Writer:
                     self._changed.wait()
                 if not self._queue:
                     return
-            if self._too_early:
-                time.sleep(WRITE_BEHIND_S)  # more is to come: why write every little thing by itself?
-            with self._changed:
                 batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
                 self._writing = len(batch)
             self._write(batch)
@@ -139,7 +136,10 @@ class Writer:
                         return
                     continue  # another process was first: its row is there now
                 for waiting in batch:
-                    self._write([waiting])
+                    if self._healthy:
+                        self._write([waiting])
+                    else:
+                        waiting.answer = QueueFullError()
                 return
             else:
                 self._healthy = True

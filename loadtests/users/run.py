@@ -190,6 +190,7 @@ class Coordinator:
         self._claimed: dict[str, int] = {}
         self._done: dict[str, int] = {}
         self._watch: gevent.Greenlet | None = None
+        self._over = False  # by itself, not because somebody stopped it
         runner = _runner(environment)
         if not isinstance(runner, WorkerRunner):
             runner.register_message(_CLAIM, self._on_claim)
@@ -251,7 +252,7 @@ class Coordinator:
     # Events of Locust
 
     def _on_test_start(self, **_: object) -> None:
-        self._claimed, self._done = {}, {}
+        self._claimed, self._done, self._over = {}, {}, False
         try:
             run = self.prepare()
             if self.hands_out:
@@ -274,6 +275,10 @@ class Coordinator:
             self._watch = gevent.spawn(self._until_over, self.run)
 
     def _on_test_stop(self, **_: object) -> None:
+        runner = _runner(self.environment)
+        if isinstance(runner, MasterRunner) and runner.worker_count == 0 and not self._over:
+            log.error("the night was not played: no worker is left")
+            self.environment.process_exit_code = self.environment.process_exit_code or 1
         if self._watch is not None and self._watch is not gevent.getcurrent():
             self._watch.kill(block=False)
         self._watch = None
@@ -335,6 +340,7 @@ class Coordinator:
             log.error("the night is over, and not whole: unplayed parts of %s", told)
             self.environment.process_exit_code = 1
         gevent.sleep(1)  # readers and observers look once more
+        self._over = True
         self._watch = None
         given = self.environment.parsed_options
         if given is not None and (given.headless or given.autostart):

@@ -20,7 +20,7 @@ from simulation.scenario import Scenario, load
 from tests.system.backend.test_service import ROSTER
 from tests.unit.backend.running_service import Running, prepare, running
 
-SECONDS = int(os.environ.get("CAUCUS_SCHEMATHESIS_S", "6"))
+SECONDS = int(os.environ.get("CAUCUS_SCHEMATHESIS_S", "0"))
 USERS = {
     "chair": "0001",
     "clerk": "clerk-01",
@@ -64,12 +64,17 @@ def test_schemathesis_finds_nothing_with_all_checks_on(service: Running, tmp_pat
     configuration.write_text(_configuration(service))
     command = [sys.executable, "-m", "schemathesis.cli", f"--config-file={configuration}", "run"]
     command += [f"http://127.0.0.1:{service.port}/openapi.json", "--checks=all", "--continue-on-failure"]
-    command += [f"--max-time={SECONDS}", "--seed=1", "--no-color"]
+    command += ["--seed=1", "--no-color"]
+    command += (
+        [f"--max-time={SECONDS}"]
+        if SECONDS
+        else ["--phases=examples,coverage,fuzzing", "--max-examples=2", "--max-time=15"]
+    )
     found = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=120 + 3 * SECONDS
     )
     assert found.returncode == 0, found.stdout[-6000:] + found.stderr[-2000:]
-    assert " passed" in found.stdout
-    assert "returned only 401/403 responses" not in found.stdout, "every operation was reached"
+    assert " passed" in found.stdout, found.stdout
+    assert "403 Forbidden" not in found.stdout, "every operation was reached"
     text = service.ask("GET", "/metrics").body.decode()
     assert 'status="500"' not in text

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from loadtests.backend import storage
+from loadtests.backend.server import prepare
 
 ROSTER = """county,precinct,kind,delegates,attendance,district
 Adair,Adair 1,precinct,5,100,3
@@ -85,10 +89,26 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def seeded(scenario: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with that night's database: a process that finds it need not load the scenario."""
+    folder = tmp_path_factory.mktemp("seeded")
+    with contextlib.closing(storage.connect(f"sqlite:///{folder / 'caucus.db'}", folder)) as database:
+        prepare(database, str(scenario))
+    return folder
+
+
 @pytest.fixture
-def demo(scenario: Path, tmp_path: Path) -> Iterator[Backend]:
+def data(seeded: Path, tmp_path: Path) -> Path:
+    """A copy of it for one test."""
+    shutil.copytree(seeded, tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def demo(data: Path) -> Iterator[Backend]:
     """A demo that was started once."""
-    found = Backend(tmp_path / "data", "--demo", "--scenario", str(scenario))
+    found = Backend(data, "--demo")
     yield found
     found.stop()
 
@@ -141,8 +161,8 @@ def test_a_demo_tells_its_address_and_sigterm_ends_it_with_0_after_what_was_acce
     assert lines[1]["whole"] is True
 
 
-def test_two_workers_share_locks_sessions_and_metrics(scenario: Path, tmp_path: Path):
-    backend = Backend(tmp_path / "data", "--demo", "--scenario", str(scenario), "--workers", "2")
+def test_two_workers_share_locks_sessions_and_metrics(data: Path):
+    backend = Backend(data, "--demo", "--workers", "2")
     try:
         token = backend.log_in("0001", _pins(backend.told["pins"])["0001"])
         statuses = {backend.ask("GET", "/v1/reports/0001", Authorization=f"Bearer {token}")[0] for _ in range(12)}
@@ -165,7 +185,7 @@ def test_two_workers_share_locks_sessions_and_metrics(scenario: Path, tmp_path: 
 
 
 def test_pins_are_issued_once_and_a_backend_with_real_ones_is_no_demo(scenario: Path, tmp_path: Path):
-    place = ("--data", str(tmp_path / "data"))
+    place = ("--data", str(tmp_path / "data"))  # which is not there yet: the command makes and seeds it
     out = tmp_path / "pins.csv"
     made = _caucus(
         "backend", *place, "pins", "--scenario", str(scenario), "--out", str(out), "--clerks", "1", "--quiet"

@@ -1,7 +1,8 @@
 """Test servers whose capacity is known: what a load test says of them can be held against the truth.
 
-`python servers.py KIND ...` prints its address. Service takes no processor: when a request is answered is computed from
-when it came, and a timer answers it then. Plain HTTP over uvloop, so that the server is not what limits a test.
+`python -m tests.system.loadtests.servers KIND ...` prints its address. Service takes no processor: when a request is
+answered is computed from when it came, and a timer answers it then. Plain HTTP over uvloop, so that the server is not
+what limits a test.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import heapq
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -21,13 +23,31 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import uvloop
 
+if TYPE_CHECKING:
+    from loadtests.generator_process import Source
+    from loadtests.guards import Target
+    from loadtests.workload import Schedule
+
+_ROOT = Path(__file__).parents[3]
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n" + b'{"ok":true}'
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 CONTROL = b"/-/"  # paths that are about the server, and are answered at once
+_ODD = {  # answers that HTTP allows, or does not
+    b"/odd/chunked": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", False),
+    b"/odd/until-close": (b"HTTP/1.1 200 OK\r\n\r\nhello", True),
+    b"/odd/interim": (b"HTTP/1.1 103 Early Hints\r\n\r\n" + _OK, False),
+    b"/odd/empty": (b"HTTP/1.1 204 No Content\r\n\r\n", False),
+    b"/odd/not-changed": (b"HTTP/1.1 304 Not Modified\r\nETag: 1\r\n\r\n", False),
+    b"/odd/last": (_OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1), True),
+    b"/odd/not-http": (b"220 mail.example.org\r\n", False),
+    b"/odd/torn": (_OK[:-3], True),
+    b"/odd/silent": (b"", True),
+    b"/odd/error": (b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n", False),
+}
 
 Departure = Callable[[int], int | None]  # when a request that comes now is answered (ns); None: it is turned away
 
@@ -77,6 +97,9 @@ class Server:
         """A request is here."""
         if path.startswith(CONTROL):
             connection.answer(self.control(path))
+            return
+        if path in _ODD:
+            connection.answer(*_ODD[path])
             return
         now = time.monotonic_ns()
         self.seen.append(path)
@@ -139,18 +162,22 @@ class Connection(asyncio.Protocol):
             self._asked = True
             self._server.asked(self, self._paths.popleft())
 
-    def answer(self, reply: bytes) -> None:
+    def answer(self, reply: bytes, close: bool = False) -> None:
         """The answer to the oldest request."""
         self._transport.write(reply)
+        if close:
+            self._transport.close()
         self._asked = False
         self._ask()
 
 
-async def _serve(departure: Departure) -> None:
+async def _serve(departure: Departure, tls: ssl.SSLContext | None) -> None:
     loop = asyncio.get_running_loop()
     server = Server(departure)
-    listening = await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, backlog=4096)
-    print(json.dumps({"url": f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"}), flush=True)
+    listening = await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, backlog=4096, ssl=tls)
+    print(
+        json.dumps({"url": f"http{'s' if tls else ''}://127.0.0.1:{listening.sockets[0].getsockname()[1]}"}), flush=True
+    )
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     await stopped.wait()
@@ -166,6 +193,7 @@ def main() -> None:
     parser.add_argument("--after-s", type=float, default=4.0)
     parser.add_argument("--length-s", type=float, default=1.0)
     parser.add_argument("--core", type=int, default=-1)
+    parser.add_argument("--certificate", default="", help="PEM file of certificate and key: speak TLS")
     given = parser.parse_args()
     if given.core >= 0:
         os.sched_setaffinity(0, {given.core})
@@ -174,7 +202,36 @@ def main() -> None:
         "queue": lambda: queue(given.servers, int(given.service_ms * 1e6), given.room),
         "stall": lambda: stall(int(given.after_s * 1e9), int(given.length_s * 1e9)),
     }
-    uvloop.run(_serve(kinds[given.kind]()))
+    tls = None
+    if given.certificate:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(given.certificate)
+    uvloop.run(_serve(kinds[given.kind](), tls))
+
+
+# What is asked of them (`generator_process.Source`)
+
+
+def numbered(_: Schedule, __: Target, *, judged: bool = False, work_s: float = 0.0, body: int = 0) -> Source:
+    """Requests that say which they are. `judged`: odd ones are bad; `work_s`: making one takes so long."""
+    from loadtests.contract import Request
+    from loadtests.generator_process import Source
+
+    def request(number: int) -> Request:
+        until = time.monotonic() + work_s
+        while time.monotonic() < until:
+            pass
+        return Request("POST" if body else "GET", f"/r/{number}", {"X-Test": "1"}, b"x" * body or None, "numbered")
+
+    return Source(request, (lambda number, reply: f"odd: {len(reply.body)}" * (number % 2)) if judged else None)
+
+
+def odd(_: Schedule, __: Target) -> Source:
+    """Requests for odd answers, one after the other."""
+    from loadtests.contract import Request
+    from loadtests.generator_process import Source
+
+    return Source(lambda number: Request("GET", list(_ODD)[number].decode(), {}, None, "odd"), lambda _, reply: "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +250,8 @@ class Running:
 @contextmanager
 def serving(*arguments: object) -> Iterator[Running]:
     """A server of its own process for as long as the block lasts."""
-    command = [sys.executable, str(Path(__file__)), *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "tests.system.loadtests.servers", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_ROOT) as process:
         try:
             assert process.stdout is not None
             yield Running(json.loads(process.stdout.readline())["url"], process.pid)

@@ -26,7 +26,7 @@ FAULTS = {
     "short sessions": "a token is good for three requests",
     "open door": "any PIN is right",
     "no borders": "a chair may write anywhere",
-    "forgetful": "a site vanishes from the results now and then",
+    "forgetful": "a site vanishes from the results once there are more than five",
     "no recount": "the CSV and the JSON do not add up",
 }
 
@@ -42,7 +42,7 @@ class StandIn:
         self.answers: dict[tuple[str, str], dict[str, Any]] = {}
         self.turned_away: set[tuple[str, str]] = set()
         self.seen: dict[str, set[str]] = defaultdict(set)  # what tests ask for at /seen
-        self.reads = 0
+        self.first = ""
 
     def login(self, asked: Mapping[str, Any], request: Request) -> Response:
         """A token for a PIN."""
@@ -144,10 +144,11 @@ class StandIn:
 
     def accepted(self) -> dict[str, dict[str, Any]]:
         """What the public sees."""
-        self.reads += 1
         found = {code: record for code, record in sorted(self.sites.items()) if record["state"] == "accepted"}
-        if "forgetful" in self.faults and found and self.reads % 7 > 3:
-            found.popitem()
+        if "forgetful" in self.faults and len(found) > 5:
+            found.pop(self.first, None)
+        elif found:
+            self.first = min(found)
         return found
 
     def release(self) -> int:

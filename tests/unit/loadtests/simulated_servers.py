@@ -9,76 +9,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
-from loadtests.objectives import Growth, Objective, backlog_growth, judge
+from loadtests.objectives import Objective, judge
+from loadtests.trial import SECOND, Sample, Trial
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+Answers: TypeAlias = tuple[Floats, npt.NDArray[np.bool_]]
 TIMEOUT_S = 10.0  # after which a client gives up; the server works on what it has taken all the same
-
-
-@dataclass(frozen=True)
-class Step:
-    """A trial as loadtests.objectives reads it: `due` from the start of the step, `done` infinite where nothing came."""
-
-    due: Floats
-    done: Floats
-    seconds: float
-    lost: int = 0
-    void: str | None = None
-
-    @property
-    def requests(self) -> int:
-        return len(self.due)
-
-    @property
-    def offered_per_s(self) -> float:
-        return self.requests / self.seconds
-
-    @property
-    def completed_per_s(self) -> float:
-        return float(np.count_nonzero(self.done <= self.seconds)) / self.seconds
-
-    @property
-    def goodput_share(self) -> float:
-        return 1 - self.error_share
-
-    @property
-    def error_share(self) -> float:
-        return float(np.count_nonzero(np.isinf(self.done))) / max(1, self.requests)
-
-    @cached_property
-    def _growth(self) -> Growth:
-        at = np.arange(1, int(self.seconds) + 1)
-        gone = np.sort(np.minimum(self.done, self.due + TIMEOUT_S))
-        return backlog_growth(np.searchsorted(self.due, at) - np.searchsorted(gone, at))
-
-    @property
-    def backlog_slope_per_s(self) -> float:
-        return self._growth.per_s
-
-    @property
-    def backlog_slope_p(self) -> float:
-        return self._growth.p
-
-    @cached_property
-    def _latencies(self) -> Floats:
-        return np.sort(self.done - self.due)
-
-    def latency_s(self, q: float) -> float:
-        return float(self._latencies[min(self.requests - 1, math.floor(q * self.requests))]) if self.requests else 0.0
 
 
 class Server(Protocol):
     capacity_per_s: float
 
-    def serve(self, arrivals: Floats) -> Floats:
-        """When each is answered, infinite where it is refused."""
+    def serve(self, arrivals: Floats) -> Answers:
+        """When each is answered, and whether well."""
 
 
 @dataclass
@@ -93,7 +42,7 @@ class Servers:
         self.free_at = np.zeros(self.count)
         self.capacity_per_s = self.count / self.service_s
 
-    def serve(self, arrivals: Floats) -> Floats:
+    def serve(self, arrivals: Floats) -> Answers:
         # Equal service times keep the order: every count-th request is served by the same server.
         done = np.empty_like(arrivals)
         self.free_at = np.sort(self.free_at)
@@ -103,7 +52,7 @@ class Servers:
             starts = np.maximum(np.maximum.accumulate(mine - ahead), self.free_at[k])
             done[k :: self.count] = starts + ahead + self.service_s
             self.free_at[k] = done[k :: self.count][-1]
-        return done
+        return done, np.ones(len(done), bool)
 
 
 @dataclass
@@ -115,15 +64,15 @@ class TokenBucket:
     tokens: float = math.inf
     at: float = 0.0
 
-    def serve(self, arrivals: Floats) -> Floats:
-        done = np.empty_like(arrivals)
-        self.tokens, self.at = _token_bucket(arrivals, done, self.capacity_per_s, self.burst, self.tokens, self.at)
-        return done
+    def serve(self, arrivals: Floats) -> Answers:
+        good = np.zeros(len(arrivals), bool)
+        self.tokens, self.at = _token_bucket(arrivals, good, self.capacity_per_s, self.burst, self.tokens, self.at)
+        return arrivals + 0.001, good
 
 
 @dataclass
 class Mixed:
-    """One server; one request in ten takes ten times as long. A strict p99 breaks long before the capacity is reached."""
+    """One server; one request in ten takes ten times as long. A strict p99 breaks before the capacity is reached."""
 
     service_s: float
     rng: np.random.Generator = field(default_factory=np.random.default_rng)
@@ -132,12 +81,12 @@ class Mixed:
     def __post_init__(self) -> None:
         self.capacity_per_s = 1 / (self.service_s * 1.9)
 
-    def serve(self, arrivals: Floats) -> Floats:
+    def serve(self, arrivals: Floats) -> Answers:
         service = np.where(self.rng.random(len(arrivals)) < 0.1, 10 * self.service_s, self.service_s)
         work = np.cumsum(service)
         done: Floats = np.maximum(np.maximum.accumulate(arrivals - work + service), self.free_at) + work
         self.free_at = float(done[-1]) if len(done) else self.free_at
-        return done
+        return done, np.ones(len(done), bool)
 
 
 @dataclass
@@ -157,12 +106,13 @@ class LockContention:
     def __post_init__(self) -> None:
         self.capacity_per_s = 1 / self.service_s
 
-    def serve(self, arrivals: Floats) -> Floats:
-        done = np.full(len(arrivals), np.inf)
+    def serve(self, arrivals: Floats) -> Answers:
+        done = np.full(len(arrivals), np.nan)
         self.free_at = _lock_contention(
             arrivals, done, self.free_at, self.service_s, self.knee, self.slower, self.slowest, self.queue
         )
-        return done
+        refused = np.isnan(done)
+        return np.where(refused, arrivals + 0.001, done), ~refused
 
 
 @dataclass
@@ -184,26 +134,25 @@ class Retrying:
         self.capacity_per_s = 1 / self.service_s
         self.tries = np.zeros(0, np.int64)
 
-    def serve(self, arrivals: Floats) -> Floats:
+    def serve(self, arrivals: Floats) -> Answers:
         done = np.empty_like(arrivals)
         self.tries = np.zeros(len(arrivals), np.int64)
         self.free_at = _retrying(
             arrivals, done, self.free_at, self.service_s, self.patience_s, self.retries, self.queue_s,
             np.empty(len(arrivals)), np.empty(len(arrivals), np.int64), self.tries
         )  # fmt: skip
-        return done
+        given_up = np.isinf(done)
+        return np.where(given_up, arrivals + (self.retries + 1) * self.patience_s, done), ~given_up
 
 
 @numba.njit
-def _token_bucket(arrivals: Any, done: Any, rate: Any, burst: Any, tokens: Any, at: Any) -> Any:
+def _token_bucket(arrivals: Any, good: Any, rate: Any, burst: Any, tokens: Any, at: Any) -> Any:
     for i in range(len(arrivals)):
         tokens = min(burst, tokens + (arrivals[i] - at) * rate)
         at = arrivals[i]
         if tokens >= 1:
             tokens -= 1
-            done[i] = at + 0.001
-        else:
-            done[i] = np.inf
+            good[i] = True
     return tokens, at
 
 
@@ -261,22 +210,24 @@ def _retrying(
 
 @dataclass
 class Bench:
-    """Measures a server on a fake clock: Poisson arrivals, and whatever the last trial left behind."""
+    """Measures a server on a fake clock: Poisson arrivals, and whatever the last trial left behind.
+
+    `busy` says of a load how busy the generator is, as a share of a core: above 80 % the trial is void.
+    """
 
     server: Server
     rng: np.random.Generator
+    busy: Callable[[float, int], float] = lambda rate_per_s, trial: 0.0
     now: float = 0.0
     trials: int = 0
-    voided: Callable[[float, int], str | None] = lambda rate, trial: None
 
-    def measure(self, rate_per_s: float, seconds: float) -> Step:
+    def measure(self, rate_per_s: float, seconds: float) -> Trial:
         due = poisson(rate_per_s, seconds, self.rng)
-        done = self.server.serve(self.now + due) - self.now
-        step = step_of(due, done, seconds, self.voided(rate_per_s, self.trials))
+        done, good = self.server.serve(self.now + due)
         self.trials += 1
-        ends = np.minimum(np.where(np.isinf(done), due, done), due + TIMEOUT_S)
-        self.now += max(seconds, float(ends.max(initial=0.0)))
-        return step
+        found = trial_of(due, done - self.now, good, seconds, self.busy(rate_per_s, self.trials))
+        self.now += max(seconds, float(found.sample.done.max(initial=0)) / SECOND)
+        return found
 
     def rest(self, seconds: float) -> None:
         self.now += seconds
@@ -289,12 +240,27 @@ def poisson(rate_per_s: float, seconds: float, rng: np.random.Generator) -> Floa
     return np.sort(rng.random(rng.poisson(rate_per_s * seconds)) * seconds)
 
 
-def step_of(due: Floats, done: Floats, seconds: float, void: str | None = None) -> Step:
-    return Step(due, np.where(done - due > TIMEOUT_S, np.inf, done), seconds, void=void)
+def trial_of(due: Floats, done: Floats, good: npt.NDArray[np.bool_], seconds: float, busy: float = 0.0) -> Trial:
+    """As the generator would have seen it, had it been on time."""
+    due_ns = np.rint(due * SECOND).astype(np.int64)
+    in_time = done - due <= TIMEOUT_S
+    sample = Sample(
+        seconds=seconds,
+        operations=("report",),
+        index=np.arange(len(due)),
+        operation=np.zeros(len(due), np.int64),
+        due=due_ns,
+        sent=due_ns,
+        done=np.rint(np.where(in_time, done, due + TIMEOUT_S) * SECOND).astype(np.int64),
+        status=np.where(good, 201, 503),
+        ok=good & in_time,
+        cpu={"generator": [busy]},
+    )
+    return Trial(sample)
 
 
 def truth_per_s(
-    fresh: Callable[[], Server], objectives: Sequence[Objective], seconds: float, steps: int = 80, seed: int = 7
+    fresh: Callable[[], Server], objectives: Sequence[Objective], seconds: float, steps: int = 100, seed: int = 7
 ) -> float:
     """The load at which half of all steps of that length, begun on a drained server, keep to the objectives.
 
@@ -304,13 +270,13 @@ def truth_per_s(
     around = fresh().capacity_per_s
     breaks = []
     for _ in range(steps):
-        times = np.cumsum(rng.exponential(size=int(around * seconds * 2)))
-        low, high = 0.5, 1.5
-        for _ in range(12):
+        times = np.cumsum(rng.exponential(size=int(around * seconds * 1.4)))
+        low, high = 0.8, 1.2
+        for _ in range(9):
             middle = (low + high) / 2
             due = times / (middle * around)
             due = due[due < seconds]
-            holds = judge(step_of(due, fresh().serve(due), seconds), objectives).holds
+            holds = judge(trial_of(due, *fresh().serve(due), seconds), objectives).holds
             low, high = (middle, high) if holds else (low, middle)
-        breaks.append(low * around)
+        breaks.append((low + high) / 2 * around)
     return float(np.median(breaks))
