@@ -423,7 +423,7 @@ class _Belief:
     machine): 1 in 100, or 1 in 500 where the verdict is sure. Short trials pass a little more load than long ones do.
     """
 
-    POINTS, CANDIDATES = 400, 25
+    POINTS, CANDIDATES = 300, 25
 
     def __init__(self, evidence: Sequence[Tried]) -> None:
         loads = [tried.trial.offered_per_s for tried in evidence]
@@ -431,7 +431,7 @@ class _Belief:
         high = min((x for x, t in zip(loads, evidence, strict=True) if not t.judgement.holds), default=max(loads) * 2)
         low, high = min(low, high), max(low, high)
         self.points: Floats = np.linspace(math.log(low / 1.25), math.log(high * 1.25), self.POINTS)
-        self.luck: Floats = np.geomspace(0.5, 16, 13)
+        self.luck: Floats = np.geomspace(0.5, 16, 9)
         arrivals = low * STEP_S
         prior = -0.5 * (np.log(self.luck / _usual_luck(evidence)) / 0.7) ** 2
         log = np.broadcast_to(prior, (self.POINTS, len(self.luck))).copy()
@@ -507,8 +507,12 @@ def _usual_luck(evidence: Sequence[Tried]) -> float:
 
     Both were found by playing queues. A percentile rests on a few slow spells, in which requests share their luck.
     """
-    near = [tried.judgement.broken for tried in evidence if tried.kind == "narrow" and not tried.judgement.holds]
-    by_latency = any(all("latency" in finding.objective.metric for finding in broken) for broken in near)
+    near = [tried for tried in evidence if tried.kind == "narrow" and not tried.judgement.holds]
+    by_latency = any(
+        all("latency" in finding.objective.metric for finding in tried.judgement.broken)
+        for tried in near
+        if not _is_overloaded(tried.trial)
+    )
     return 2.5 if by_latency else 1.4
 
 

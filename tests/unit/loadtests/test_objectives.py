@@ -48,7 +48,8 @@ def trial(latencies_s: list[float], good: list[bool] | None = None, seconds: flo
 )
 def test_an_objective_is_read_as_it_is_written(text, metric, op, value):
     found = parse_objective(text)
-    assert (found.metric, found.op, found.value) == (metric, op, pytest.approx(value))
+    assert (found.metric, found.op) == (metric, op)
+    assert found.value == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
@@ -132,12 +133,12 @@ def test_a_lost_write_breaks_a_trial_that_is_fast():
 
 @pytest.mark.parametrize(("count", "of"), [(0, 50), (1, 50), (25, 50), (50, 50)])
 def test_binomial_bounds_hold_the_true_share_95_times_in_100(count, of):
-    from scipy.stats import binom
+    from scipy.special import bdtr
 
     low, high = binomial_bounds(count, of)
     assert low <= count / of <= high
-    assert count == 0 or binom.sf(count - 1, of, low) == pytest.approx(0.025, rel=1e-6)
-    assert count == of or binom.cdf(count, of, high) == pytest.approx(0.025, rel=1e-6)
+    assert count == 0 or 1 - bdtr(count - 1, of, low) == pytest.approx(0.025, rel=1e-6)
+    assert count == of or bdtr(count, of, high) == pytest.approx(0.025, rel=1e-6)
 
 
 def test_a_backlog_that_wanders_is_rarely_taken_for_one_that_grows():
@@ -145,9 +146,11 @@ def test_a_backlog_that_wanders_is_rarely_taken_for_one_that_grows():
     walks = rng.normal(0, 30, (2000, 31)).cumsum(axis=1)
     assert np.mean([backlog_growth(walk).p < 0.05 for walk in walks]) < 0.07
     # the same walks, by a straight line through points that are taken as independent
-    from scipy.stats import linregress
-
-    assert np.mean([linregress(range(31), w, alternative="greater").pvalue < 0.05 for w in walks[:300]]) > 0.3
+    at = np.arange(31) - 15.0
+    slopes = walks @ at / (at @ at)
+    residuals = walks - walks.mean(axis=1, keepdims=True) - np.outer(slopes, at)
+    t = slopes / np.sqrt((residuals**2).sum(axis=1) / 29 / (at @ at))
+    assert np.mean(t > 1.70) > 0.3  # Student's t at 5 %, 29 degrees of freedom
 
 
 def test_a_backlog_whose_changes_hang_together_is_rarely_taken_for_one_that_grows():
