@@ -30,6 +30,7 @@ Measure: TypeAlias = Callable[[float, float], Trial]  # requests a second, secon
 
 STEP_S = 30.0  # the trials that decide: a breaking point is the load at which half of all steps of this length break
 SHORT_S = 10.0  # those that bracket: they pass a little more load than a step does
+LENGTHS_S = (SHORT_S, 20.0, STEP_S)
 BUDGET_S = 240.0
 WIDTH = 0.05  # of the interval, as a share of its low end
 CONFIDENCE = 0.95
@@ -264,7 +265,7 @@ class _Search:
 
     def bracket(self) -> None:
         """Doubles until it breaks, or halves until it holds."""
-        rate = min(self.start_per_s, self.most_per_s)
+        rate, doubted = min(self.start_per_s, self.most_per_s), False
         while True:
             tried = self.tried("bracket", rate, SHORT_S)
             if tried is not None and not tried.judgement.holds and not _is_overloaded(tried.trial):
@@ -284,9 +285,12 @@ class _Search:
                 return
             rate = min(2 * self.holds_at, self.most_per_s)
             if rate >= self.ceiling_per_s:
-                if self.ceiling_per_s / self.holds_at < 1.1:
+                if self.ceiling_per_s / self.holds_at >= 1.1:
+                    rate = math.sqrt(self.holds_at * self.ceiling_per_s)
+                elif doubted:
                     return
-                rate = math.sqrt(self.holds_at * self.ceiling_per_s)
+                else:  # it gave nearly as much: perhaps it only had a bad moment
+                    doubted, self.ceiling_per_s = True, math.inf
 
     def narrow(self, width: float) -> None:
         """Trials where they tell most, until the interval is narrow or time is up."""
@@ -299,6 +303,7 @@ class _Search:
                 return
             self.make_well()
             tail_s, broken_costs_s = self.price_of_breaking
+            tail_s = max(tail_s, _TAIL_S)
             if self.left_s < SHORT_S + tail_s:
                 return
             rate, seconds = belief.next_trial(self.guess_per_s, self.left_s - tail_s, broken_costs_s)
@@ -448,10 +453,11 @@ class _Belief:
         from scipy.special import ndtr
 
         spread = self.luck / math.sqrt(max(1.0, math.exp(at) * seconds))
-        if seconds < STEP_S * 0.9:
+        short = max(0.0, 1.5 * (1 - seconds / STEP_S))  # 1 for the shortest
+        if short:
             unit = 1 / math.sqrt(max(1.0, math.exp(at) * seconds))
-            spread = np.hypot(spread, math.hypot(0.03, unit))
-            at -= 1.2 * unit
+            spread = np.hypot(spread, short * math.hypot(0.03, unit))
+            at -= short * 1.2 * unit
         chance: Floats = wrong + (1 - 2 * wrong) * ndtr((self.points[:, None] - at) / spread)
         return chance
 
@@ -477,7 +483,7 @@ class _Belief:
             likely = likely / likely.sum()
         low, high = (math.log(end) for end in self.interval(0.99))
         best, most = (math.exp((low + high) / 2), STEP_S), -math.inf
-        for seconds in (SHORT_S, STEP_S):
+        for seconds in LENGTHS_S:
             if seconds > longest_s:
                 continue
             for at in np.linspace(low, high, self.CANDIDATES):

@@ -35,7 +35,8 @@ MOST_UNDER_WAY = 4000
 _REPORT_S = 0.02  # so often Locust hears of what was answered meanwhile
 _EXPIRE_S = 0.1
 _BEGIN_NS = 50_000_000  # from the command to the first due time
-_BREATH = 32  # requests in a row, when late, before answers are read again
+_BREATH_NS = 5_000_000  # when late, answers are read after so long a time of sending
+_NEXT = 1e-6  # a sleep that lets the loop look at its sockets; `sleep(0)` may let it run other greenlets only
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,28 +113,32 @@ class Generator:
         self.client.close()
 
     def _walk(self, run: _Run) -> None:
-        due, sent, index, kinds = run.due, run.sent, run.index, run.kinds
-        requests, client, most, clock, sleep = self.requests, self.client, self.most, time.monotonic_ns, gevent.sleep
-        under_way, start = client.under_way, run.start
-        in_a_row = 0
+        due, start, under_way, most = run.due, run.start, self.client.under_way, self.most
+        clock, sleep = time.monotonic_ns, gevent.sleep
+        now = last_slept = clock()
         for number in range(len(due)):
-            while (wait := due[number] + start - clock()) > 0:
+            while (wait := due[number] + start - now) > 0:
                 sleep(wait / 1e9)
-                in_a_row = 0
-            in_a_row += 1
-            if in_a_row % _BREATH == 0:
-                sleep(0)
-            if len(under_way) >= most:
+                now = last_slept = clock()
+            if now - last_slept > _BREATH_NS:
+                sleep(_NEXT)
+                last_slept = clock()
+            if len(under_way) < most:
+                self._send(run, number)
+            else:
                 self._done(number, clock(), Status.DROPPED, 0, None, "too many requests under way")
-                continue
-            try:
-                request = requests(index[number])
-                kinds[number] = (request.method, request.name)
-                sent[number] = client.send(number, request) - start
-            except UnableError as error:
-                self._done(number, clock(), Status.UNABLE, 0, None, str(error))
-            except Exception as error:  # whatever a source of requests may do
-                self._done(number, clock(), Status.UNABLE, 0, None, f"no request: {type(error).__name__}: {error}")
+            now = clock()
+
+    def _send(self, run: _Run, number: int) -> None:
+        try:
+            request = self.requests(run.index[number])
+            run.kinds[number] = (request.method, request.name)
+            run.sent[number] = self.client.send(number, request) - run.start
+        except UnableError as error:
+            self._done(number, time.monotonic_ns(), Status.UNABLE, 0, None, str(error))
+        except Exception as error:  # whatever a source of requests may do
+            problem = f"no request: {type(error).__name__}: {error}"
+            self._done(number, time.monotonic_ns(), Status.UNABLE, 0, None, problem)
 
     def _done(self, number: int, at: int, status: int, length: int, reply: Reply | None, problem: str) -> None:
         run = self._run

@@ -35,6 +35,8 @@ BACKEND = "http://127.0.0.1:8000"  # where `caucus backend` listens
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # Locust's events have no types
 def _on_parser(parser: LocustArgumentParser, **_: Any) -> None:
     add_options(parser)
+    # Locust listens on every address unless told otherwise; here --web-host and --master-bind-host have to say so
+    parser.set_defaults(web_host="127.0.0.1", master_bind_host="127.0.0.1")
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]  # as above

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -21,16 +22,21 @@ class PoolBusyError(Exception):
 
 
 class Pool:
-    """`threads` threads and two queues: calls marked `last` run when no other waits, and leave one thread free."""
+    """`threads` threads and two queues: the calls of `run_last` go one at a time, when no other waits.
 
-    def __init__(self, name: str, threads: int, most_waiting: int, most_wait_s: float) -> None:
+    After each of those, the next one is left waiting for `rest_s`.
+    """
+
+    def __init__(self, name: str, threads: int, most_waiting: int, most_wait_s: float, rest_s: float = 0.0) -> None:
         self.threads = threads
         self._most_waiting = most_waiting
         self._most_wait_s = most_wait_s
         self._ready = threading.Condition()
         self._first: deque[_Call] = deque()
         self._last: deque[_Call] = deque()
-        self._last_running = 0
+        self._rest_s = rest_s
+        self._last_runs = False
+        self._last_from_s = 0.0  # when the next of the second queue may run
         self._open = True
         self._workers = [threading.Thread(target=self._work, name=f"{name}-{k}", daemon=True) for k in range(threads)]
         for worker in self._workers:
@@ -90,10 +96,11 @@ class Pool:
             while self._open:
                 if self._first:
                     return self._first.popleft(), False
-                if self._last and (self._last_running == 0 or self._last_running < self.threads - 1):
-                    self._last_running += 1
+                rest_s = self._last_from_s - time.monotonic()
+                if self._last and not self._last_runs and rest_s <= 0:
+                    self._last_runs = True
                     return self._last.popleft(), True
-                self._ready.wait()
+                self._ready.wait(rest_s if self._last and not self._last_runs else None)
         return None, False
 
     def _work(self) -> None:
@@ -104,7 +111,8 @@ class Pool:
             call.run()
             if last:
                 with self._ready:
-                    self._last_running -= 1
+                    self._last_runs = False
+                    self._last_from_s = time.monotonic() + self._rest_s
                     self._ready.notify()
 
 

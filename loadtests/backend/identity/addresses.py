@@ -40,6 +40,16 @@ def limit_key(address: str) -> str:
 
 
 @lru_cache(maxsize=16_384)
+def neighborhood(key: str) -> str:
+    """The network that a `limit_key` lies in: 256 IPv4 addresses, or a site's worth of IPv6 networks."""
+    try:
+        network = ipaddress.ip_network(key)
+    except ValueError:
+        return key
+    return str(network.supernet(new_prefix=24 if network.version == 4 else 48))
+
+
+@lru_cache(maxsize=16_384)
 def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
     try:
         parsed = ipaddress.ip_address(address)

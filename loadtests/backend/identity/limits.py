@@ -58,7 +58,9 @@ LOCKS: Mapping[str, Lock] = {
     "user": Lock(20, 60 * 60_000, True, "failures of one user from anywhere"),
 }
 LONGEST_WINDOW_MS = max(lock.window_ms for lock in LOCKS.values())
-SUSPICIOUS_FAILURES = 3  # from one address, or for one user: the next hash waits behind those of people without
+# Whose hash waits behind those of everybody else: after so many failures from one address, or for one user.
+SUSPICIOUS_ADDRESS = 1
+SUSPICIOUS_USER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def is_suspicious(found: Mapping[str, Failures], known_device: bool) -> bool:
     """Whether this attempt's hash waits behind the others', so that guessing does not delay the chairs."""
     if known_device:
         return False
-    return found["source"].count >= SUSPICIOUS_FAILURES or found["user"].count >= SUSPICIOUS_FAILURES
+    return found["source"].count >= SUSPICIOUS_ADDRESS or found["user"].count >= SUSPICIOUS_USER
 
 
 def locks_markdown() -> str:

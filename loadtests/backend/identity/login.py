@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from loadtests.backend.identity.addresses import limit_key
+from loadtests.backend.identity.addresses import limit_key, neighborhood
 from loadtests.backend.identity.hashing import Pins, matching_step
 from loadtests.backend.identity.journal import Failed, Journal, LoggedIn, LoggedOut, ms_of, now_ms, text_of
 from loadtests.backend.identity.limits import LOCKS, Buckets, Failures, is_suspicious, locked_for_ms
@@ -34,6 +34,7 @@ TOKEN_MS = 30 * 60_000
 HASHES = 2  # at once in a process: the memory of log-ins is twice `Hashing.memory_kib`, whoever comes
 HASHES_WAITING = 128
 HASH_WAIT_S = 5.0
+SUSPECTS_REST_S = 0.2  # after a suspicious attempt's hash, before the next one's: guessing leaves the cores to others
 CACHED_S = 30.0  # a token that another process logged out is refused here after that
 MOST_CACHED = 20_000
 BUSY_RETRY_S = 2.0
@@ -56,13 +57,14 @@ class Identity:
 
     def __init__(self, database: Database, cost: Hashing, reads: Pool, count: Callable[[str], None]) -> None:
         self.journal = Journal(database)
-        self.hashes = Pool("hash", HASHES, HASHES_WAITING, HASH_WAIT_S)
+        self.hashes = Pool("hash", HASHES, HASHES_WAITING, HASH_WAIT_S, rest_s=SUSPECTS_REST_S)
         self._database = database
         self._reads = reads
         self._count = count
         self._pins = Pins(cost)
         self._by_address = Buckets(burst=60, per_s=2)
         self._by_device = Buckets(burst=10, per_s=0.2)
+        self._neighbors = Buckets(burst=5, per_s=1 / 60)  # failures: who comes from where they come from is suspicious
         self._strange_tokens = Buckets(burst=30, per_s=1)
         self._trying: Counter[tuple[str, str]] = Counter()  # attempts under way: failures until shown otherwise
         self._failed: deque[tuple[float, Mapping[str, str]]] = deque(maxlen=1000)  # the last ones, and when
@@ -89,10 +91,11 @@ class Identity:
             if locked_ms:
                 raise self._refused("A06", user, key, locked_ms / 1000)
             with self._being_tried(names):
-                session, token, spent = await self._prove(known, user, pin, second_factor, device)
+                session, token, spent = await self._prove(known, user, pin, second_factor, device, key)
                 if session is None or not await self.journal.write(LoggedIn(session, address, spent)):
                     await self.journal.write(Failed(user, device, key))
                     self._failed.append((time.monotonic(), names))
+                    self._neighbors.take(neighborhood(key), time.monotonic())
                     raise self._refused("A03", user, key, None)
         except PoolBusyError:
             raise self._refused("A07", user, key, BUSY_RETRY_S) from None
@@ -112,9 +115,10 @@ class Identity:
                     del self._trying[one]
 
     async def _prove(
-        self, known: _Known, user: str, pin: str, second_factor: str | None, device: str
+        self, known: _Known, user: str, pin: str, second_factor: str | None, device: str, key: str
     ) -> tuple[Session | None, str, str]:
-        run = self.hashes.run_last if is_suspicious(known.failures, known.known_device) else self.hashes.run
+        strange = not known.known_device and self._neighbors.wait_s(neighborhood(key), time.monotonic()) > 0
+        run = self.hashes.run_last if strange or is_suspicious(known.failures, known.known_device) else self.hashes.run
         right = await run(self._pins.matches, known.pin_hash, pin)
         spent = ""
         if right and known.totp_secret is not None:

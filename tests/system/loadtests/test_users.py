@@ -238,11 +238,12 @@ def test_locusts_own_page_starts_the_night_and_it_ends_by_itself(
     url = stand_in()
     log = (tmp_path / "log").open("w")
     page = "http://127.0.0.1:18089"
-    options = ("--web-host", "127.0.0.1", "--web-port", "18089", "--class-picker")
+    options = ("--web-port", "18089", "--class-picker")
     process = subprocess.Popen(locust(place, url, *options), stdout=log, stderr=log, cwd=ROOT)
     try:
         shown = until(lambda: urlopen(page, timeout=5).read().decode())
         assert "intruder_rate" in shown
+        assert f"web interface at {page}" in (tmp_path / "log").read_text()  # this machine only, unless told
         form = [("user_count", "60"), ("spawn_rate", "60"), ("host", url), ("speed", "30000")]
         form += [("user_classes", "PrecinctChair"), ("user_classes", "PublicReader")]
         answer = json.loads(urlopen(f"{page}/swarm", urlencode(form).encode(), timeout=20).read())

@@ -24,8 +24,6 @@ TIMEOUT_S = 10.0  # after which a client gives up; the server works on what it h
 
 
 class Server(Protocol):
-    capacity_per_s: float
-
     def serve(self, arrivals: Floats) -> Answers:
         """When each is answered, and whether well."""
 
@@ -99,8 +97,8 @@ class LockContention:
     service_s: float
     knee: int = 60
     slower: float = 0.002  # by this share for each that waits beyond the knee
-    slowest: float = 3.0
-    queue: int = 3000
+    slowest: float = 2.0
+    queue: int = 2000
     free_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -260,23 +258,27 @@ def trial_of(due: Floats, done: Floats, good: npt.NDArray[np.bool_], seconds: fl
 
 
 def truth_per_s(
-    fresh: Callable[[], Server], objectives: Sequence[Objective], seconds: float, steps: int = 100, seed: int = 7
+    fresh: Callable[[], Server],
+    objectives: Sequence[Objective],
+    seconds: float,
+    around_per_s: float,
+    steps: int = 100,
+    seed: int = 7,
 ) -> float:
     """The load at which half of all steps of that length, begun on a drained server, keep to the objectives.
 
     Each step's luck is fixed (arrivals at rate 1, their times squeezed), the load at which it breaks bisected.
     """
     rng = np.random.default_rng(seed)
-    around = fresh().capacity_per_s
     breaks = []
     for _ in range(steps):
-        times = np.cumsum(rng.exponential(size=int(around * seconds * 1.4)))
+        times = np.cumsum(rng.exponential(size=int(around_per_s * seconds * 1.4)))
         low, high = 0.8, 1.2
         for _ in range(9):
             middle = (low + high) / 2
-            due = times / (middle * around)
+            due = times / (middle * around_per_s)
             due = due[due < seconds]
             holds = judge(trial_of(due, *fresh().serve(due), seconds), objectives).holds
             low, high = (middle, high) if holds else (low, middle)
-        breaks.append((low + high) / 2 * around)
+        breaks.append((low + high) / 2 * around_per_s)
     return float(np.median(breaks))
