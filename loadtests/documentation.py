@@ -32,6 +32,7 @@ def backend_markdown() -> str:
             refusals_markdown(),
             "## Log-ins that are locked out\n",
             locks_markdown(),
+            _FILES,
             "## Metrics\n",
             "At `/metrics`, as Prometheus reads them.\n",
             metrics_markdown(),
@@ -57,6 +58,25 @@ is released.
 _CODES = """\
 Codes with a status are errors: the request is refused, and `{"errors": [{"code", "message", "field"}]}` says why. The
 others are warnings: the report is recorded, and a reviewer looks at it.
+"""
+
+
+_FILES = """\
+## Public results
+
+- `/results`: the page, which needs no script; `/results/counties/NAME.html`: the page of a county.
+- `/results.json`: totals of the state and of its counties, and how many sites have reported.
+- `/results.csv`: a row a site and candidate, in OpenElections' columns `county, precinct, office, district, party,
+  candidate, votes` (`votes` is the final alignment; `district` and `party` are empty), then `first_alignment,
+  final_alignment, delegates, sde, site`. A candidate for whom nobody stood has no row, nor has a site that has not
+  reported.
+- `/results/nist.json`: NIST SP 1500-100, version 2. The total is the final alignment; first alignment, delegates and SDE
+  are counts of type `other`.
+- `/results/counties/NAME.json`, `/results/sites/CODE.json`: a county, a site.
+- `/results/releases/N.json`, `.csv`: release N, which stays as it is; its SHA-256 is that of its CSV.
+
+Satellites share a pool of SDE by attendance: until all have reported, those still out count with their expected
+attendance, so that the SDE of satellites move until then.
 """
 
 
