@@ -30,7 +30,7 @@ Measure: TypeAlias = Callable[[float, float], Trial]  # requests a second, secon
 
 STEP_S = 30.0  # the trials that decide: a breaking point is the load at which half of all steps of this length break
 SHORT_S = 10.0  # those that bracket: they pass a little more load than a step does
-LENGTHS_S = (SHORT_S, 20.0, STEP_S)
+LENGTHS_S = (SHORT_S, STEP_S)
 BUDGET_S = 240.0
 WIDTH = 0.05  # of the interval, as a share of its low end
 CONFIDENCE = 0.95
@@ -438,7 +438,7 @@ class _Belief:
         self.points: Floats = np.linspace(math.log(low / 1.25), math.log(high * 1.25), self.POINTS)
         self.luck: Floats = np.geomspace(0.5, 16, 9)
         arrivals = low * STEP_S
-        prior = -0.5 * (np.log(self.luck / _usual_luck(evidence)) / 0.7) ** 2
+        prior = -0.5 * (np.log(self.luck / _usual_luck(evidence)) / 0.6) ** 2
         log = np.broadcast_to(prior, (self.POINTS, len(self.luck))).copy()
         self.guess_spread = max(0.015, 1.5 / math.sqrt(arrivals))
         for x, tried in zip(loads, evidence, strict=True):
@@ -519,7 +519,7 @@ def _usual_luck(evidence: Sequence[Tried]) -> float:
         for tried in near
         if not _is_overloaded(tried.trial)
     )
-    return 2.5 if by_latency else 1.4
+    return 2.5 if by_latency else 1.3
 
 
 def _finite(value: float) -> float | None:

@@ -109,11 +109,16 @@ class Client:
         while self._idle and self._idle[0].since < fresh:
             self._idle.pop(0).close()  # may be closed by the server before it is used
         opening: list[_Connection] = []
-        while len(self._idle) < count and time.monotonic() < until:
+        tries = 2 * count + _CONNECTING  # a target that turns all away is not asked for ever
+        while len(self._idle) < count and (tries or opening) and time.monotonic() < until:
             opening = [each for each in opening if each.is_opening]
-            while len(opening) < _CONNECTING and len(self._idle) + len(opening) < count:
+            while tries and len(opening) < _CONNECTING and len(self._idle) + len(opening) < count:
+                tries -= 1
                 connection = _Connection(self)
-                connection.open()
+                try:
+                    connection.open()
+                except UnableError:
+                    return  # what there is must do; a request that finds none says why
                 opening.append(connection)
             gevent.sleep(0.002)
             if not self._idle and opening and not any(each.is_opening for each in opening):

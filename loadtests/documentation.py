@@ -70,8 +70,8 @@ _FILES = """\
   candidate, votes` (`votes` is the final alignment; `district` and `party` are empty), then `first_alignment,
   final_alignment, delegates, sde, site`. A candidate for whom nobody stood has no row, nor has a site that has not
   reported.
-- `/results/nist.json`: NIST SP 1500-100, version 2. The total is the final alignment; first alignment, delegates and SDE
-  are counts of type `other`.
+- `/results/nist.json`: NIST SP 1500-100, version 2. The total is the final alignment; first alignment, delegates and
+  SDE are counts of type `other`.
 - `/results/counties/NAME.json`, `/results/sites/CODE.json`: a county, a site.
 - `/results/releases/N.json`, `.csv`: release N, which stays as it is; its SHA-256 is that of its CSV.
 

@@ -170,7 +170,7 @@ failures = sa.Table(
     sa.Column("at", sa.Text, nullable=False, index=True),
     sa.Column("user", sa.Text, nullable=False, index=True),
     sa.Column("device", sa.Text, nullable=False),
-    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("address", sa.Text, nullable=False, index=True),
 )
 
 sessions = sa.Table(
@@ -182,6 +182,8 @@ sessions = sa.Table(
     sa.Column("site", sa.Text),
     sa.Column("device", sa.Text, nullable=False),
     sa.Column("expires_at", sa.Text, nullable=False, index=True),
+    sa.Column("code_step", sa.BigInteger),  # of the one-time code that the log-in spent: nobody spends it again
+    sa.UniqueConstraint("user", "code_step", name="uq_sessions_user_code_step"),
 )
 
 APPEND_ONLY = (versions, publications, events, seals, releases, release_rows)

@@ -33,11 +33,11 @@ SWEEP_S = 60.0  # failures past every window, and nothing else, are deleted so o
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """A session to store, and the one-time code that it spent (empty: none)."""
+    """A session to store, and the time step of the one-time code that it spent."""
 
     session: Session
     address: str
-    spent: str = ""
+    code_step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +190,7 @@ def _write(connection: sa.Connection, entries: list[Entry]) -> None:
     failed: list[dict[str, Any]] = []
     for entry in entries:
         if isinstance(entry, LoggedIn):
-            rows.append(_row(entry.session))
-            if entry.spent:  # a row that no token hashes to: the primary key refuses the code a second time
-                rows.append(_row(entry.session) | {"token_sha256": f"spent/{entry.session.user}/{entry.spent}"})
+            rows.append(_row(entry))
             audit_log.append(connection, "logged_in", entry.session.user, {"address": entry.address})
         elif isinstance(entry, Failed):
             failed.append({"at": at, "user": entry.user, "device": entry.device, "address": entry.address})
@@ -209,7 +207,8 @@ def _write(connection: sa.Connection, entries: list[Entry]) -> None:
         connection.execute(sa.insert(storage.failures), failed)
 
 
-def _row(session: Session) -> dict[str, Any]:
+def _row(entry: LoggedIn) -> dict[str, Any]:
+    session = entry.session
     return {
         "token_sha256": session.token_sha256,
         "user": session.user,
@@ -217,4 +216,5 @@ def _row(session: Session) -> dict[str, Any]:
         "site": session.site,
         "device": session.device,
         "expires_at": text_of(session.expires_at_ms),
+        "code_step": entry.code_step,  # unique: a code that was spent is refused a second time
     }

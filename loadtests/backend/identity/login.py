@@ -91,8 +91,8 @@ class Identity:
             if locked_ms:
                 raise self._refused("A06", user, key, locked_ms / 1000)
             with self._being_tried(names):
-                session, token, spent = await self._prove(known, user, pin, second_factor, device, key)
-                if session is None or not await self.journal.write(LoggedIn(session, address, spent)):
+                session, token, code_step = await self._prove(known, user, pin, second_factor, device, key)
+                if session is None or not await self.journal.write(LoggedIn(session, address, code_step)):
                     await self.journal.write(Failed(user, device, key))
                     self._failed.append((time.monotonic(), names))
                     self._neighbors.take(neighborhood(key), time.monotonic())
@@ -116,19 +116,19 @@ class Identity:
 
     async def _prove(
         self, known: _Known, user: str, pin: str, second_factor: str | None, device: str, key: str
-    ) -> tuple[Session | None, str, str]:
+    ) -> tuple[Session | None, str, int | None]:
         strange = not known.known_device and self._neighbors.wait_s(neighborhood(key), time.monotonic()) > 0
         run = self.hashes.run_last if strange or is_suspicious(known.failures, known.known_device) else self.hashes.run
         right = await run(self._pins.matches, known.pin_hash, pin)
-        spent = ""
+        step = None
         if right and known.totp_secret is not None:
             step = matching_step(known.totp_secret, second_factor or "", now_ms())
-            right, spent = step is not None, str(step)
+            right = step is not None
         if not right:
-            return None, "", ""
+            return None, "", None
         token = secrets.token_urlsafe(32)
         expires_at_ms = now_ms() + TOKEN_MS
-        return Session(_sha256(token), user, known.role, known.site, device, expires_at_ms), token, spent
+        return Session(_sha256(token), user, known.role, known.site, device, expires_at_ms), token, step
 
     def _with_latest(self, known: _Known, names: Mapping[str, str], since_s: float) -> Mapping[str, Failures]:
         """The failures, and those that the database could not know: of attempts under way, or just over.

@@ -141,6 +141,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_failures_at", "failures", ["at"])
     op.create_index("ix_failures_user", "failures", ["user"])
+    op.create_index("ix_failures_address", "failures", ["address"])
     op.create_table(
         "sessions",
         sa.Column("token_sha256", sa.Text(), nullable=False),
@@ -149,8 +150,10 @@ def upgrade() -> None:
         sa.Column("site", sa.Text(), nullable=True),
         sa.Column("device", sa.Text(), nullable=False),
         sa.Column("expires_at", sa.Text(), nullable=False),
+        sa.Column("code_step", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["user"], ["accounts.user"], name="fk_sessions_user"),
         sa.PrimaryKeyConstraint("token_sha256", name="pk_sessions"),
+        sa.UniqueConstraint("user", "code_step", name="uq_sessions_user_code_step"),
     )
     op.create_index("ix_sessions_expires_at", "sessions", ["expires_at"])
     _refuse_changes()
