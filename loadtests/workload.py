@@ -11,7 +11,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,8 @@ FLOWS: Mapping[str, tuple[Operation, ...]] = {  # what is asked for by one name
     "results": ("results", "results.page", "results.csv", "results.county", "results.site"),
 }
 _LOOK: tuple[Operation, ...] = ("results.page", "results")  # what a reader asks for each time
+_NIGHT: tuple[Operation, ...] = ("login", *STEPS, "clerk", *_LOOK)
+_READ_MS = 4 * 3_600_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +204,7 @@ def night(
     evening: Evening,
     speed: float,
     *,
-    operations: Sequence[Operation] = ("login", *STEPS, "clerk", *_LOOK),
+    operations: Sequence[Operation] = _NIGHT,
     readers: int = 0,
     until_ms: int | None = None,
 ) -> Schedule:
@@ -213,64 +215,88 @@ def night(
     the backend's answers: reviews, retries and corrections.
     """
     _check(speed=speed)
-    rows = [
-        row for row in _requests(evening, readers) if row[1] in operations and (until_ms is None or row[0] <= until_ms)
-    ]
-    rows.sort(key=lambda row: (row[0], row[2], operations.index(row[1])))
-    begins = rows[0][0] if rows else 0
-    due = np.array([at - begins for at, _, _ in rows], float) * 1e6 / speed
-    names = {name: number for number, name in enumerate(operations)}
-    due_ns = np.rint(due).astype(np.int64)
+    found = _requests(evening, operations, readers, evening.ends_at_ms if until_ms is None else until_ms)
+    order = np.lexsort((found.operation, found.subject, found.at_ms))
+    at_ms = found.at_ms[order]
+    due_ns = np.rint((at_ms - at_ms[:1].sum()) * 1e6 / speed).astype(np.int64)
     return Schedule(
         due_ns,
-        np.array([names[name] for _, name, _ in rows], np.int64),
-        np.array([subject for _, _, subject in rows], np.int64),
-        np.arange(len(rows), dtype=np.int64),
+        found.operation[order],
+        found.subject[order],
+        np.arange(len(order), dtype=np.int64),
         tuple(operations),
-        float(due_ns[-1] / SECOND) if rows else 0.0,
+        float(due_ns[-1] / SECOND) if len(order) else 0.0,
     )
 
 
-def _requests(evening: Evening, readers: int) -> list[tuple[int, Operation, int]]:
-    """When (ms), what and whose: everything that is planned."""
+class _Planned(NamedTuple):
+    """When, what (which of the operations) and whose; in no order."""
+
+    at_ms: Integers
+    operation: Integers
+    subject: Integers
+
+
+def _requests(evening: Evening, operations: Sequence[Operation], readers: int, until_ms: int) -> _Planned:
+    """Everything that is planned until then; each look of a reader, which is several requests, at one time."""
     from loadtests.evening import Trouble
 
-    found: list[tuple[int, Operation, int]] = []
+    number_of = {name: number for number, name in enumerate(operations)}
+    rows: list[tuple[int, Operation, int]] = []
     for each in evening.sites:
         writes: list[tuple[int, Operation]] = []
         if each.by_app:
-            times = (each.counted_at_ms, each.aligned_at_ms, each.received_at_ms, each.photo_at_ms)
-            writes = [(at, step) for at, step in zip(times, STEPS, strict=True) if at >= 0]
-            found.extend((at, step, each.number) for at, step in writes)
+            received = each.received_at_ms
+            times = (each.counted_at_ms, each.aligned_at_ms, received, each.photo_at_ms, received)
+            writes = [(at, step) for at, step in zip(times, (*STEPS, "report"), strict=True) if step in number_of]
+            rows.extend((at, step, each.number) for at, step in writes)
         tries = [failure.at_ms for failure in each.failures if failure.trouble != Trouble.NO_ANSWER]
-        found.extend((at, "login", each.number) for at in tries)
+        rows.extend((at, "login", each.number) for at in tries)
         # a chair signs in before the first step, and again after an attempt that failed
-        lapses = sorted([-1, *(failure.at_ms for failure in each.failures)])
-        firsts = (min((at for at, _ in writes if at >= lapse), default=-1) for lapse in lapses)
-        found.extend((at, "login", each.number) for at in sorted({at for at in firsts if at >= 0}))
+        lapses = [0, *(failure.at_ms for failure in each.failures)]
+        firsts = {min((at for at, _ in writes if at >= lapse), default=-1) for lapse in lapses}
+        rows.extend((at, "login", each.number) for at in sorted(firsts - {-1}))
         if each.keyed_by_staff:
-            found.extend((at, "clerk", each.number) for at in (each.received_at_ms, each.keyed_again_at_ms))
-    for reader in range(readers):
-        visit = evening.visit(reader)
-        for at in range(visit.first_at_ms, evening.ends_at_ms, visit.every_ms):
-            found.extend((at, name, len(evening.sites) + reader) for name in _LOOK)
-    return found
+            rows.extend((at, "clerk", each.number) for at in (each.received_at_ms, each.keyed_again_at_ms))
+    kept = [(at, number_of[name], whose) for at, name, whose in rows if name in number_of and 0 <= at <= until_ms]
+    planned = np.array(kept, np.int64).reshape(-1, 3)
+    looks = [name for name in _LOOK if name in number_of]
+    at_ms, reader = _visits(evening, readers if looks else 0, until_ms)
+    return _Planned(
+        np.concatenate((planned[:, 0], np.tile(at_ms, len(looks)))),
+        np.concatenate((planned[:, 1], np.repeat([number_of[name] for name in looks], len(at_ms)).astype(np.int64))),
+        np.concatenate((planned[:, 2], np.tile(reader + len(evening.sites), len(looks)))),
+    )
+
+
+def _visits(evening: Evening, readers: int, until_ms: int) -> tuple[Integers, Integers]:
+    """When readers look, and which of them."""
+    visits = np.array([evening.visit(reader) for reader in range(readers)], np.int64).reshape(-1, 2)
+    first, every = visits[:, 0], visits[:, 1]
+    looks = np.maximum(0, (until_ms - first) // np.maximum(every, 1) + 1)
+    reader = np.repeat(np.arange(readers, dtype=np.int64), looks)
+    nth = np.arange(len(reader), dtype=np.int64) - np.repeat(np.cumsum(looks) - looks, looks)
+    return first[reader] + nth * every[reader], reader
 
 
 def peak_minute(scenario: Scenario, nights: int = 40, seed: int = 1, *, readers: int = 0) -> dict[str, float]:
     """What "one caucus night" is: requests a second in the busiest minute, the 95th percentile over simulated nights.
 
-    By flow, and of all of them together ("mix"). A minute begins at any second. Flows that no night has are 0.
+    By flow, and of all of them together ("mix"). A minute begins at any time. Flows that no night has are 0. `readers`
+    are followed for four hours: all of them have come by then, and keep to their pace.
     """
     from loadtests.evening import evening
 
     found: dict[str, list[float]] = {name: [] for name in (*FLOWS, "mix")}
     for number in range(nights):
-        rows = _requests(evening(scenario, seed, number, small_photos=True), readers)
+        tonight = evening(scenario, seed, number, small_photos=True)
+        plan = _requests(tonight, _NIGHT, 0, tonight.ends_at_ms)
+        looks, _ = _visits(tonight, readers, tonight.call_to_order_ms + _READ_MS)
+        at_ms = np.concatenate((plan.at_ms, np.repeat(looks, len(_LOOK))))
+        operation = np.concatenate((plan.operation, np.full(len(looks) * len(_LOOK), _NIGHT.index(_LOOK[0]))))
         for flow, peaks in found.items():
-            wanted = None if flow == "mix" else FLOWS[flow]
-            at_ms = np.sort(np.array([at for at, name, _ in rows if wanted is None or name in wanted], np.int64))
-            peaks.append(_busiest(at_ms) / 60)
+            wanted = np.array([flow == "mix" or name in FLOWS[flow] for name in _NIGHT])
+            peaks.append(_busiest(np.sort(at_ms[wanted[operation]])) / 60)
     return {flow: float(np.quantile(peaks, 0.95, method="higher")) for flow, peaks in found.items()}
 
 

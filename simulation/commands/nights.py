@@ -48,15 +48,21 @@ def check(ctx: click.Context, file: str, roster: Path | None, settings: tuple[st
     caucus check my-night.toml
     """
     from simulation import describe
+    from simulation.experiment.own_roster import notices
 
     try:
-        scenario = options.loaded(file, settings, roster)
+        scenario = options.checked(file, settings, roster)
     except InputError as error:
         if not as_json:
             raise
         click.echo(json.dumps({"ok": False, "problems": error.problems}))
         ctx.exit(2)
-    click.echo(json.dumps(describe.checked_json(scenario)) if as_json else describe.checked_text(scenario))
+    said = notices(scenario)
+    if as_json:
+        found = describe.checked_json(scenario)
+        click.echo(json.dumps(found | {"notes": [*found["notes"], *said]}))
+    else:
+        click.echo("\n".join([describe.checked_text(scenario), *(f"- {notice}" for notice in said)]))
 
 
 @click.command()
@@ -71,6 +77,11 @@ def new(file: Path, base: str) -> None:
     caucus new my-night.toml --from iowa-2020
     """
     from simulation import describe
+    from simulation.experiment.own_roster import inherits_people
+    from simulation.scenario import load
 
     for path in describe.new_file(file, base):
         click.echo(f"{path}")
+    notice = inherits_people(load(base))
+    if notice:
+        click.echo(notice, err=True)

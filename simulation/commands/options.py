@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -77,11 +78,28 @@ def columns() -> int:
 
 
 def loaded(name_or_file: str, settings: tuple[str, ...], roster_file: Path | None) -> Scenario:
-    """The scenario with its roster expanded, or an InputError that lists the mistakes of both."""
+    """The scenario as `checked` has it; what does not fit the roster is said on stderr."""
+    from simulation.experiment.own_roster import notices
+
+    scenario = checked(name_or_file, settings, roster_file)
+    for notice in notices(scenario):
+        click.echo(notice, err=True)
+    return scenario
+
+
+def checked(name_or_file: str, settings: tuple[str, ...], roster_file: Path | None) -> Scenario:
+    """The scenario with its roster expanded, or an InputError that lists the mistakes of both.
+
+    Published figures of other precincts than the roster's are left out.
+    """
+    from simulation.experiment.own_roster import without_others_history
     from simulation.roster import read
     from simulation.scenario import load, parse_overrides
 
     problems: list[str] = []
+    misnamed = _no_scenario(name_or_file)
+    if misnamed:
+        raise InputError(misnamed)
 
     def tried(step: Callable[[], Any]) -> Any:
         try:
@@ -99,7 +117,26 @@ def loaded(name_or_file: str, settings: tuple[str, ...], roster_file: Path | Non
         tried(lambda: scenario.roster)
     if problems or scenario is None:
         raise InputError(problems)
-    return scenario
+    return without_others_history(scenario)
+
+
+def _no_scenario(name_or_file: str) -> str:
+    """Why this is no scenario file, where more can be said than that: a name mistyped, or a file of an experiment."""
+    from simulation.experiment.run_file import EXPERIMENT_FILE
+
+    path = Path(name_or_file)
+    if path.is_file():
+        if path.name != EXPERIMENT_FILE:
+            return ""
+        return (
+            f"{path}: this is an experiment, no night: run the command that stands at the end of its report "
+            f"({path.with_name('report.html')})"
+        )
+    if path.suffix == "" and path.parent == Path():
+        return ""  # a name of the library, or meant to be one
+    there = sorted(item.name for item in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, there, n=1)
+    return f"{path}: no such scenario file; did you mean {path.with_name(close[0])}?" if close else ""
 
 
 def precision(text: str, scenario: Scenario, most: int | None) -> Precision:

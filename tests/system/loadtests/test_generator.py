@@ -158,8 +158,8 @@ def test_a_server_that_is_not_there_fails_requests_and_voids_nothing(trial: Call
 
 def test_two_servers_of_4_ms_answer_500_a_second_and_no_more(trial: Callable[..., Trial]) -> None:
     with serving("queue", "--servers", 2, "--service-ms", 4) as server:
-        under = trial(server.url, poisson(350, 2, seed=1))
-        over = trial(server.url, poisson(650, 6, seed=1))
+        under = trial(server.url, poisson(350, 1.5, seed=1))
+        over = trial(server.url, poisson(650, 5, seed=1))
     assert over.completed_per_s == pytest.approx(500, rel=0.05)
     assert over.backlog_slope_per_s == pytest.approx(150, rel=0.35)
     assert over.backlog_slope_p < 0.05

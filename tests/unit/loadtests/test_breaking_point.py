@@ -10,7 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from loadtests.breaking_point import BUDGET_S, LENGTHS_S, SHORT_S, STEP_S, BreakingPoint, Kind, search, used_up, wait_until_well
+from loadtests.breaking_point import (
+    BUDGET_S,
+    LENGTHS_S,
+    SHORT_S,
+    STEP_S,
+    BreakingPoint,
+    Kind,
+    method_markdown,
+    search,
+    used_up,
+    wait_until_well,
+)
 from loadtests.objectives import parse_objectives, parse_requirement
 from loadtests.trial import Trial
 from tests.unit.loadtests.simulated_servers import (
@@ -29,9 +40,12 @@ from tests.unit.loadtests.simulated_servers import (
 
 OBJECTIVES = parse_objectives(["p99(latency) < 2 s", "error_share < 0.5 %"])
 
+TRUTH_1000_PER_S = 1010.5  # of one server, by `truth_per_s` with 700 steps
+TRUTH_1500_PER_S = 1514.0
+
 
 class Known(NamedTuple):
-    """`truth_per_s`, played once with 1,000 steps (its error below 0.1 %; at 50/s 0.2 %)."""
+    """`truth_per_s`, played once with 700 steps and more: its error is below 0.1 %."""
 
     fresh: Callable[[], Server]
     truth_per_s: float
@@ -39,13 +53,13 @@ class Known(NamedTuple):
 
 
 KNOWN = {
-    "one server, 1,000/s": Known(lambda: Servers(1 / 1000), 1011.0),
-    "one server, 200/s": Known(lambda: Servers(1 / 200), 205.0, 0.103),
-    "one server, 50/s": Known(lambda: Servers(1 / 50), 52.5, 0.24),
+    "one server, 1,000/s": Known(lambda: Servers(1 / 1000), TRUTH_1000_PER_S),
+    "one server, 200/s": Known(lambda: Servers(1 / 200), 205.1, 0.1),
+    "one server, 50/s": Known(lambda: Servers(1 / 50), 52.3, 0.2),
     "8 servers, 2,000/s": Known(lambda: Servers(8 / 2000, 8), 2016.0),
-    "a token bucket, 1,200/s": Known(lambda: TokenBucket(1200, 60), 1192.0),
-    "lock contention, 1,500/s": Known(lambda: LockContention(1 / 1500), 1460.5, 0.062),
-    "three retries inside, 1,500/s": Known(lambda: Retrying(1 / 1500), 1514.6),
+    "a token bucket, 1,200/s": Known(lambda: TokenBucket(1200, 60), 1191.1),
+    "lock contention, 1,500/s": Known(lambda: LockContention(1 / 1500), 1460.5),
+    "three retries inside, 1,500/s": Known(lambda: Retrying(1 / 1500), TRUTH_1500_PER_S),
 }
 
 
@@ -75,27 +89,31 @@ def test_the_interval_contains_the_truth_in_19_of_20_runs(name):
         assert found.valid or found.width > 0.05
     assert held >= 19
     assert np.max(widths) <= known.widest
-    assert np.mean(np.array(widths) <= min(known.widest, max(0.05, 8 / np.sqrt(low * STEP_S)))) >= 0.9
 
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_the_truth_is_what_the_recursion_of_the_queue_says(name):
     known = KNOWN[name]
     error = 3 * 1.25 * 2.5 / np.sqrt(known.truth_per_s * STEP_S) / np.sqrt(16)  # of a median of so many lucky steps
-    assert truth_per_s(known.fresh, OBJECTIVES, STEP_S, 16) == pytest.approx(known.truth_per_s, rel=error)
+    assert truth_per_s(known.fresh, OBJECTIVES, STEP_S, known.truth_per_s, 16) == pytest.approx(
+        known.truth_per_s, rel=error
+    )
 
 
-@pytest.mark.parametrize("name", [name for name in KNOWN if "lock" not in name and " 50/s" not in name])
-def test_a_step_of_half_a_minute_is_within_a_few_percent_of_the_capacity(name):
+@pytest.mark.parametrize(("name", "capacity_per_s"), [(n, float(n.split()[-1][:-2].replace(",", ""))) for n in KNOWN])
+def test_half_a_minute_sees_the_capacity_up_to_the_luck_of_arrivals(name, capacity_per_s):
     known = KNOWN[name]
-    assert known.truth_per_s == pytest.approx(known.fresh().capacity_per_s, rel=0.025)
+    if "lock" in name:  # bursts push it over the knee
+        assert 0.95 * capacity_per_s < known.truth_per_s < capacity_per_s
+    else:
+        assert known.truth_per_s == pytest.approx(capacity_per_s, rel=2.2 / np.sqrt(capacity_per_s * STEP_S))
 
 
 def test_at_low_rates_the_interval_is_as_wide_as_arrivals_allow_and_says_so():
     found = run(bench(Servers(1 / 200)), start_per_s=10)
-    assert found.width is not None
-    assert 0.05 < found.width <= 0.11
     assert found.valid
+    assert found.width is not None
+    assert 0.05 < found.width <= 0.1
     assert found.why is not None
     assert "arrivals at 19" in found.why or "arrivals at 20" in found.why
 
@@ -138,7 +156,7 @@ def test_workers_are_added_when_the_generator_is_too_busy():
     found = run(bench(Servers(1 / 1500), busy=lambda rate, trial: rate / 500 / workers), more_workers=more)
     low, high = found.requests_per_s
     assert high is not None
-    assert low <= 1514.6 <= high
+    assert low <= TRUTH_1500_PER_S <= high
     assert found.valid
     assert workers >= 4
     assert sum(tried.trial.void is not None for tried in found.trials) >= 3
@@ -150,7 +168,7 @@ def test_trials_voided_by_bad_luck_are_made_again_and_cost_no_more_than_time():
         luck = np.random.default_rng(seed)
         found = run(bench(Servers(1 / 1500), seed, busy=lambda rate, trial, luck=luck: 0.9 * luck.random()))
         low, high = found.requests_per_s
-        held += high is not None and low <= 1514.6 <= high
+        held += high is not None and low <= TRUTH_1500_PER_S <= high
         assert any(tried.trial.void for tried in found.trials)
         assert found.seconds <= BUDGET_S + 1
     assert held == 10
@@ -249,20 +267,21 @@ def test_one_hiccup_is_not_taken_for_the_breaking_point(in_trial):
     found = run(bench(Hiccup(Servers(1 / 1500), in_trial)))
     low, high = found.requests_per_s
     assert high is not None
-    assert low <= 1514.6 <= high
+    assert low <= TRUTH_1500_PER_S <= high
 
 
 def test_a_search_that_begins_too_high_goes_down():
     found = run(bench(Servers(1 / 1000)), start_per_s=6000)
     low, high = found.requests_per_s
     assert high is not None
-    assert low <= 1011 <= high
+    assert low <= TRUTH_1000_PER_S <= high
 
 
 def test_a_load_that_must_not_be_exceeded_is_not():
     found = run(bench(Servers(1 / 1000)), most_per_s=500)
     assert max(tried.rate_per_s for tried in found.trials) == 500
-    assert found.requests_per_s == (500, None)
+    low, high = found.requests_per_s
+    assert (low, high is None) == (500, True)
     assert found.why == "nothing broke up to 500/s, which must not be exceeded"
     assert not found.valid
 
@@ -319,3 +338,24 @@ def test_every_trial_is_told_and_kept():
     told: list[Any] = []
     found = run(bench(Servers(1 / 1000)), told=told.append)
     assert tuple(told) == found.trials
+
+
+def test_a_search_that_runs_out_of_time_before_anything_holds_is_not_valid():
+    found = run(bench(Servers(1 / 20)), start_per_s=5000, budget_s=60)
+    assert found.requests_per_s[0] == 0
+    assert not found.valid
+    assert found.why is not None
+    assert "60 s" in found.why
+
+
+def test_the_page_of_the_method_holds_its_numbers():
+    page = method_markdown()
+    for number in (f"{STEP_S:.0f} s", f"{SHORT_S:.0f} s", "95%", "4 minutes"):
+        assert number in page
+
+
+def test_a_backend_for_less_than_one_request_a_second_is_searched_without_a_mistake():
+    found = run(bench(Servers(2.0)), start_per_s=1.0)
+    low, high = found.requests_per_s
+    assert low < 1
+    assert high is not None

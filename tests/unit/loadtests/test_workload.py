@@ -162,6 +162,12 @@ def test_a_night_has_every_step_of_every_chair_with_the_app(tonight: Evening) ->
     assert schedule.due_ns[0] == 0
 
 
+def test_a_backend_that_takes_a_report_whole_gets_it_when_it_is_ready(tonight: Evening) -> None:
+    schedule = workload.night(tonight, speed=60, operations=("login", "report", "photo"))
+    by_app = [each for each in tonight.sites if each.by_app]
+    assert count(schedule, "report") == count(schedule, "photo") == len(by_app)
+
+
 def test_a_chair_signs_in_before_the_first_step(tonight: Evening) -> None:
     schedule = workload.night(tonight, speed=60)
     operations = np.array(schedule.operations)[schedule.operation]
