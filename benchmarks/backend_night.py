@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+from loadtests.backend.settings import Hashing
 from loadtests.evening import Evening, evening
 from loadtests.launch import Launched, launched
 from simulation import load
@@ -27,17 +28,15 @@ DATABASES = ("sqlite", "embedded-postgres")
 SEED, NIGHT = 1, 0
 
 
-def played(backend: Launched, pins: Path, ledger: Path, scenario: str, speed: float) -> dict[str, Any]:
+def played(backend: Launched, ledger: Path, scenario: str, speed: float, *more: str) -> dict[str, Any]:
     """The night, by Locust; what it says of itself."""
-    given = ["--host", backend.url, "--scenario", scenario, "--pins", str(pins), "--seed", str(SEED)]
-    given += ["--night", str(NIGHT), "--speed", str(speed), "--small-photos", "--ledger", str(ledger)]
-    stats = ledger.with_suffix("")
+    given = ["--host", backend.url, "--scenario", scenario, "--pins", str(backend.pins), "--seed", str(SEED)]
+    given += ["--night", str(NIGHT), "--speed", str(speed), "--small-photos", "--ledger", str(ledger), *more]
     command = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py"), "--headless"]
     began = time.monotonic()
-    done = subprocess.run(
-        [*command, *given, "--only-summary", "--csv", str(stats)], check=False, capture_output=True, text=True
-    )
-    return {"exit_code": done.returncode, "seconds": round(time.monotonic() - began, 1), "log": done.stderr[-2000:]}
+    done = subprocess.run([*command, *given, "--only-summary"], check=False, capture_output=True, text=True)
+    seconds = round(time.monotonic() - began, 1)
+    return {"exit_code": done.returncode, "seconds": seconds, "log": (done.stdout + done.stderr)[-4000:]}
 
 
 def votes_off(backend: Launched, tonight: Evening) -> tuple[int, int]:
@@ -64,18 +63,37 @@ def votes_off(backend: Launched, tonight: Evening) -> tuple[int, int]:
     return absent, off
 
 
-def reconciled(backend: Launched, pins: Path, ledger: Path) -> dict[str, Any]:
-    """The ledger against API and database."""
-    from loadtests.backend import storage
-
-    with_database = storage.connect(backend.database, backend.data)
-    url = with_database.engine.url.render_as_string(hide_password=False)
-    caucus = str(Path(sys.executable).with_name("caucus"))
-    command = [caucus, "loadtest", "reconcile", str(ledger), "--target", backend.url, "--pins", str(pins)]
-    done = subprocess.run([*command, "--database", url, "--json"], check=False, capture_output=True, text=True)
-    with_database.close()
-    found: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"clean": False, "said": done.stderr}
-    return found
+def night(
+    name: str, folder: Path, scenario: str, speed: float, *locust: str, hashing: Hashing | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """One night on one database: what it came to, and what is missing."""
+    loaded = load(scenario)
+    tonight = evening(loaded, SEED, NIGHT, small_photos=True)
+    data, ledger = folder / "data", folder / "ledger"
+    database = f"sqlite:///{data / 'caucus.db'}" if name == "sqlite" else name
+    with launched(data, database, loaded, hashing=hashing) as backend:
+        run = played(backend, ledger, scenario, speed, *locust)
+        found = backend.reconciled(ledger)  # gives the keeper time: it releases once a second
+        absent, off = votes_off(backend, tonight)
+        backend.stop()  # which seals the last of the audit log
+        verdict = backend.verified()
+    counted = ("acknowledged", "lost", "duplicated", "altered", "mis_tallied", "out_of_order")
+    told = {
+        "database": name, "exit_code": run["exit_code"], "seconds": run["seconds"], "sites": len(tonight.sites),
+        "votes": sum(final for _, final, _ in tonight.totals().values()), "sites_absent": absent, "votes_off": off,
+        "ledger": {key: found[key] for key in counted}, "clean": found["clean"],
+        "audit_log_whole": verdict["ok"], "events": verdict["events"], "unsealed": verdict["unsealed"],
+    }  # fmt: skip
+    missed = []
+    if run["exit_code"]:
+        missed.append(f"{name}: Locust ended with {run['exit_code']}: {run['log']}")
+    if absent or off:
+        missed.append(f"{name}: {absent} sites absent, {off} votes off")
+    if not found["clean"]:
+        missed.append(f"{name}: the ledger is not clean: {json.dumps(found['offending'])[:2000]}")
+    if not verdict["ok"] or verdict["unsealed"]:
+        missed.append(f"{name}: the audit log: {verdict['unsealed']} events not sealed; {verdict['problems'][:1]}")
+    return told, missed
 
 
 def main() -> None:
@@ -85,36 +103,13 @@ def main() -> None:
     options.add_argument("--speed", type=float, default=120.0)
     options.add_argument("--database", choices=DATABASES, action="append")
     asked = options.parse_args()
-    tonight = evening(load(asked.scenario), SEED, NIGHT, small_photos=True)
     missed: list[str] = []
     runs = []
     for name in asked.database or DATABASES:
         with tempfile.TemporaryDirectory(prefix="caucus-") as folder:
-            place = Path(folder)
-            data, pins, ledger = place / "data", place / "pins.csv", place / "ledger"
-            database = f"sqlite:///{data / 'caucus.db'}" if name == "sqlite" else name
-            with launched(data, database, asked.scenario, pins) as backend:
-                run = played(backend, pins, ledger, asked.scenario, asked.speed)
-                time.sleep(3)  # the keeper releases and seals once a second
-                absent, off = votes_off(backend, tonight)
-                found = reconciled(backend, pins, ledger)
-            verdict = backend.verified()
-        counted = ("acknowledged", "lost", "duplicated", "altered", "mis_tallied", "out_of_order")
-        told = {
-            "database": name, **run, "sites": len(tonight.sites), "sites_absent": absent, "votes_off": off,
-            "ledger": {key: found.get(key) for key in counted}, "clean": found.get("clean"),
-            "audit_log_whole": not verdict["problems"], "events": verdict["events"],
-        }  # fmt: skip
-        log = told.pop("log")
-        if run["exit_code"]:
-            missed.append(f"{name}: Locust ended with {run['exit_code']}: {log}")
-        if absent or off:
-            missed.append(f"{name}: {absent} sites absent, {off} votes off")
-        if not found.get("clean"):
-            missed.append(f"{name}: the ledger is not clean: {found.get('said', '')}")
-        if verdict["problems"]:
-            missed.append(f"{name}: {verdict['problems'][0]}")
+            told, wrong = night(name, Path(folder), asked.scenario, asked.speed, hashing=Hashing())
         runs.append(told)
+        missed += wrong
     print(json.dumps({"benchmark": "backend_night", "speed": asked.speed, "runs": runs, "missed": missed,
                       "ok": not missed}))  # fmt: skip
     sys.exit(1 if missed else 0)

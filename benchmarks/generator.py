@@ -30,7 +30,7 @@ def stock(url: str, core: int, seconds: float) -> None:
     from locust import FastHttpUser, task  # isort: skip  # it patches the process: not where anything else is measured
     import time
 
-    import gevent  # type: ignore[import-untyped]  # ships no types
+    import gevent
     from locust.env import Environment
 
     class Stock(FastHttpUser):

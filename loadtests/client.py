@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import gevent  # type: ignore[import-untyped]  # ships no types
+import gevent
 import httptools
-from gevent.monkey import get_original  # type: ignore[import-untyped]  # as above
+from gevent.monkey import get_original
 
 from loadtests.contract import Reply, Request
 from loadtests.guards import Target

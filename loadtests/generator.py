@@ -20,7 +20,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import gevent  # type: ignore[import-untyped]  # ships no types
+import gevent
 import numpy as np
 from locust.env import Environment
 

@@ -19,8 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-import gevent  # type: ignore[import-untyped]  # ships no types
-from gevent.event import AsyncResult  # type: ignore[import-untyped]  # as above
+import gevent
+from gevent.event import AsyncResult
 from locust.env import Environment
 from locust.rpc.protocol import Message
 from locust.runners import STATE_INIT, STATE_RUNNING, MasterRunner, WorkerRunner

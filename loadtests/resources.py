@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
-import psutil  # type: ignore[import-untyped]  # ships no types
+import psutil
 
 _EVERY_S = 1.0
 

@@ -11,8 +11,8 @@ import time
 from collections.abc import Mapping
 from weakref import WeakKeyDictionary
 
-import gevent  # type: ignore[import-untyped]  # ships no types
-from gevent.event import AsyncResult, Event  # type: ignore[import-untyped]  # as above
+import gevent
+from gevent.event import AsyncResult, Event
 from locust.env import Environment
 from locust.rpc.protocol import Message
 from locust.runners import STATE_CLEANUP, STATE_STOPPED, STATE_STOPPING, MasterRunner, Runner, WorkerRunner

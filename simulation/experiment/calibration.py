@@ -21,6 +21,7 @@ from simulation.errors import InputError
 from simulation.experiment.assumptions import POSITIONS, Ranged, changed, field_of, ranged
 from simulation.experiment.run_file import scenario_table
 from simulation.experiment.work import Unit
+from simulation.night.summary import is_within, sites_of
 from simulation.scenario.loading import DEFAULT_BASE, library
 from simulation.scenario.values import DURATION, FULL_SHARE, SHARE, format_clock, format_duration, parse_clock
 
@@ -243,14 +244,22 @@ class Fit:
     before: tuple[float, float, float]
     after: tuple[float, float, float]
     scale: float  # one standard deviation of the draws; 0: the nights never differ there, and it does not count
+    sites: int  # of which shares are
 
     @property
     def was_inside(self) -> bool:
-        return self.before[0] <= self.observed <= self.before[2]
+        return self._is_within(self.before)
 
     @property
     def is_inside(self) -> bool:
-        return self.after[0] <= self.observed <= self.after[2]
+        return self._is_within(self.after)
+
+    def _is_within(self, band: tuple[float, float, float]) -> bool:
+        """As the history of a night is judged; a share by the whole number of sites that it is nearest to."""
+        low, _, high = band
+        if self.point.column == "hold":
+            return is_within(self.point.value, round(low), round(high))
+        return is_within(sites_of(self.point.value, self.sites), round(low * self.sites), round(high * self.sites))
 
 
 @dataclass(frozen=True)
@@ -376,7 +385,7 @@ def calibrate(
     played = play([Unit(again, draws + night) for night in range(checks)], "checking")
     after = _figures(curve, played)
     fits = [
-        Fit(point, float(observed[k]), _band(figures[:, k]), _band(after[:, k]), float(scales[k]))
+        Fit(point, float(observed[k]), _band(figures[:, k]), _band(after[:, k]), float(scales[k]), rows[0]["sites"])
         for k, point in enumerate(curve.points)
     ]
     labels = [point.label for point in curve.points]
@@ -433,7 +442,7 @@ def _even(draws: int, assumptions: int, seed: int) -> Reals:
 
 
 def _natural(point: Point) -> float:
-    return float(point.value) if point.column == "hold" else point.value / FULL_SHARE
+    return float(point.value) if point.column == "hold" else round(point.value / FULL_SHARE, 9)  # as it was given
 
 
 def _figures(curve: Curve, rows: Sequence[Mapping[str, Any]]) -> Reals:

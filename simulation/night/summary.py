@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simulation.night.curves import QUANTILES, SHARES_HELD, STEP
-from simulation.night.order import Channel
+from simulation.night.order import Call, Channel
 from simulation.scenario import Scenario
 from simulation.scenario.values import DAY, FULL_SHARE, HOUR, MINUTE, format_clock
 
 Row = Mapping[str, Any]
 BANDS = (5, 25, 50, 75, 95)
 NANO = 1_000_000_000
+NEVER = 1 << 60  # sorts behind everything that happens
 
 
 def summarize(scenario: Scenario, seed: int, rows: Sequence[Row]) -> dict[str, Any]:
@@ -66,6 +67,9 @@ def summarize(scenario: Scenario, seed: int, rows: Sequence[Row]) -> dict[str, A
             "busy_share": _median_ratio(rows, "busy_tones", ("calls",)),
             "occupancy": _median_ratio(rows, "operators_busy_ms", ("operators_on_duty_ms",)),
             "calls": bands([row["calls"] for row in rows]),
+            "answered": bands([row["answered"] for row in rows]),
+            "reports_called_in": bands([row["calls_by_kind"][Call.REPORT] for row in rows]),
+            "reports_taken": bands([row["channels"][Channel.PHONE] for row in rows]),
         },
         "app": {
             "tried_share": share_of_sites("app_tried"),
@@ -125,9 +129,24 @@ def clock_of_day(at: int) -> str:
 
 def clock_bands(rows: Sequence[Row], key: str) -> dict[str, str | None]:
     """Quantiles over nights of a time of the night; None where it was not reached by then."""
-    never = 1 << 60
-    found = bands([row[key] if row[key] >= 0 else never for row in rows])
-    return {name: None if at == never else format_clock(at // MINUTE * MINUTE) for name, at in found.items()}
+    found = bands_or_never([row[key] for row in rows])
+    return {name: None if at is None else format_clock(at // MINUTE * MINUTE) for name, at in found.items()}
+
+
+def bands_or_never(values: Sequence[int]) -> dict[str, int | None]:
+    """As `bands` of what may never happen (-1): that is beyond everything that did, and None."""
+    found = bands([value if value >= 0 else NEVER for value in values])
+    return {name: None if value == NEVER else value for name, value in found.items()}
+
+
+def is_within(observed: int, low: int | None, high: int | None) -> bool:
+    """Whether a figure lies in a band of nights; None is never, beyond every figure."""
+    return low is not None and low <= observed and (high is None or observed <= high)
+
+
+def sites_of(share: int, sites: int) -> int:
+    """The whole number of sites nearest to a published share (2**-32): it is rounded, and sites are whole."""
+    return (2 * share * sites + FULL_SHARE) // (2 * FULL_SHARE)
 
 
 def logical_hash(rows: Sequence[Row]) -> str:
@@ -185,13 +204,13 @@ def _history(scenario: Scenario, rows: Sequence[Row], sites: int) -> list[dict[s
             band = bands([row[f"{kind}_at_history"][index] for row in rows])
             seen = round(point.share / FULL_SHARE, 6)
             shares = {name: value / sites for name, value in band.items()}
-            inside = shares["p05"] <= seen <= shares["p95"]
+            inside = is_within(sites_of(point.share, sites), band["p05"], band["p95"])
             found.append({"what": kind, "at": format_clock(point.at), "observed": seen, **shares, "inside": inside})
     for index, hold in enumerate(history.holds):
-        band = bands([row["holds_at_history_ms"][index] for row in rows])
-        minutes = {name: round(ms / MINUTE, 1) if ms >= 0 else None for name, ms in band.items()}  # None: nobody held
+        holds = bands_or_never([row["holds_at_history_ms"][index] for row in rows])
+        minutes = {name: None if ms is None else round(ms / MINUTE, 1) for name, ms in holds.items()}  # None: no answer
         seen = hold.hold / MINUTE
-        inside = 0 <= band["p05"] <= hold.hold <= band["p95"]
+        inside = is_within(hold.hold, holds["p05"], holds["p95"])
         found.append(
             {"what": "hold_minutes", "at": format_clock(hold.at), "observed": seen, **minutes, "inside": inside}
         )

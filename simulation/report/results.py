@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simulation.night.curves import SHARES_HELD, STEP
+from simulation.night.summary import bands_or_never
 from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, Panel, Table, fan_key, range_name, usual_name, with_range
 from simulation.report.forecast import Band, Forecast
@@ -29,6 +30,7 @@ from simulation.scenario.values import FULL_SHARE, MINUTE
 ASKED_AT = 14  # on the grid: 22:30 where the call to order is at 19:00, the hour of the late news
 VISIBLY = 20  # held and released differ where the medians lie more than a twentieth of the sites apart
 HELD = "held by headquarters"
+NOBODY = "nobody answered"
 
 
 def chapter(forecast: Forecast) -> Chapter:
@@ -214,14 +216,21 @@ def _history_rows(forecast: Forecast, verdicts: Any) -> list[list[str | Cell]]:
             verdict = _verdict(next(verdicts), real < band.p05 / forecast.sites)
             name = f"{what}, {clock(point.at, brief=True)}"
             rows.append([name, f"{_tenths(real)}{THIN}%", f"{usual}{THIN}%", range_, verdict])
-    for band, hold in zip(forecast.curve("holds_at_history_ms"), history.holds, strict=True):
-        verdict = _verdict(next(verdicts), hold.hold < band.p05)
-        usual = duration(band.p50) if band.p50 >= 0 else "nobody answered"
-        range_ = duration_range(max(0, band.p05), band.p95) if band.p95 >= 0 else ""
-        rows.append(
-            [f"on hold until answered, {clock(hold.at, brief=True)}", duration(hold.hold), usual, range_, verdict]
-        )
+    for index, hold in enumerate(history.holds):
+        holds = bands_or_never([row["holds_at_history_ms"][index] for row in forecast.rows])
+        low, usual, high = (holds[name] for name in ("p05", "p50", "p95"))
+        verdict = _verdict(next(verdicts), low is None or hold.hold < low)
+        shown = NOBODY if usual is None else duration(usual)
+        name = f"on hold until answered, {clock(hold.at, brief=True)}"
+        rows.append([name, duration(hold.hold), shown, _range_of_holds(low, high), verdict])
     return rows
+
+
+def _range_of_holds(low: int | None, high: int | None) -> str:
+    """Nobody who holds is answered: that is beyond every hold."""
+    if low is None:
+        return NOBODY
+    return f"{duration(low)} to {NOBODY}" if high is None else duration_range(low, high)
 
 
 def _tenths(share: float) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]  # ships no types
+import psutil
 import pytest
 
 from loadtests.generator_process import GeneratorError, Generators
