@@ -1,7 +1,8 @@
 """An HTTP/1.1 client for open load: one thread, callbacks instead of a greenlet for each request.
 
-A twelfth of the processor time of Locust's FastHttpUser (benchmarks/generator.py), so that less of what is measured is
-the client. No redirects, no cookies, no retries: one request is one request. Knows nothing of schedules or of Locust.
+Half to a fifth of the processor time of Locust's FastHttpUser (benchmarks/generator.py), so that less of what is
+measured is the client. No redirects, no cookies, no retries: one request is one request. Knows nothing of schedules or
+of Locust.
 """
 
 from __future__ import annotations
