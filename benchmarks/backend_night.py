@@ -14,18 +14,33 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 from loadtests.backend.settings import Hashing
+from loadtests.check import reader_session
+from loadtests.contract import Report
 from loadtests.evening import Evening, evening
+from loadtests.guards import allowed, new_run_id
 from loadtests.launch import Launched, launched
+from loadtests.mapping import target_backend
+from loadtests.sender import Sender
+from loadtests.users.accounts import read_accounts
 from simulation import load
 
 ROOT = Path(__file__).parents[1]
 DATABASES = ("sqlite", "embedded-postgres")
 SEED, NIGHT = 1, 0
+FIGURES = ("first_alignment", "final", "delegates")
+
+
+def known_to(backend: Launched) -> None:
+    """Sign the administrator in where the ledger will be read: on a known device nobody is locked out by intruders."""
+    run_id = new_run_id()
+    sender = Sender(allowed(backend.url), run_id)
+    reader_session(target_backend(None, None, run_id), sender, read_accounts(backend.pins))
 
 
 def played(backend: Launched, ledger: Path, scenario: str, speed: float, *more: str) -> dict[str, Any]:
@@ -42,25 +57,36 @@ def played(backend: Launched, ledger: Path, scenario: str, speed: float, *more: 
 def votes_off(backend: Launched, tonight: Evening) -> tuple[int, int]:
     """Sites that the public does not see, and votes and delegates that differ from what the simulation says.
 
-    A record that was sent back to the chair says what the room did; every other one what the worksheet says.
+    A record that was sent back to the chair, or refused as impossible, says what the room did; every other one what the
+    worksheet says: it binds, wrong sums and all.
     """
     with urlopen(f"{backend.url}/results.json", timeout=30) as answer:
         results = json.loads(answer.read())
-    corrected = set()
-    absent = 0
+    again = set()
+    absent = off = 0
     for each in tonight.sites:
         with urlopen(f"{backend.url}/results/sites/{each.site.code}.json", timeout=30) as answer:
             record = json.loads(answer.read())
         if record.get("final") is None:
             absent += each.by_app or each.keyed_by_staff
             continue
-        if any(record[name] != getattr(each.worksheet, name) for name in ("first_alignment", "final", "delegates")):
-            corrected.add(each.site.code)
-    off = 0
-    for group, counts in tonight.totals(corrected).items():
-        shown = (results[name].get(group, 0) for name in ("first_alignment", "final", "delegates"))
+        if _difference(record, each.worksheet):
+            off += _difference(record, each.true)
+            again.add(each.site.code)
+    for group, counts in tonight.totals(again).items():
+        shown = (results[name].get(group, 0) for name in FIGURES)
         off += sum(abs(one - other) for one, other in zip(counts, shown, strict=True))
     return absent, off
+
+
+def _difference(record: Mapping[str, Any], report: Report) -> int:
+    """How many people and delegates a public record is off."""
+    return sum(
+        abs(record[name].get(group, 0) - meant.get(group, 0))
+        for name in FIGURES
+        for meant in (getattr(report, name),)
+        for group in {*record[name], *meant}
+    )
 
 
 def night(
@@ -72,6 +98,7 @@ def night(
     data, ledger = folder / "data", folder / "ledger"
     database = f"sqlite:///{data / 'caucus.db'}" if name == "sqlite" else name
     with launched(data, database, loaded, hashing=hashing) as backend:
+        known_to(backend)
         run = played(backend, ledger, scenario, speed, *locust)
         found = backend.reconciled(ledger)  # gives the keeper time: it releases once a second
         absent, off = votes_off(backend, tonight)
@@ -100,7 +127,7 @@ def main() -> None:
     """Play, compare, tell."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--scenario", default="iowa-2020")
-    options.add_argument("--speed", type=float, default=120.0)
+    options.add_argument("--speed", type=float, default=60.0)
     options.add_argument("--database", choices=DATABASES, action="append")
     asked = options.parse_args()
     missed: list[str] = []

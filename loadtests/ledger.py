@@ -305,14 +305,16 @@ def stored_in_database(url: str) -> tuple[list[Stored], dict[str, dict[str, Any]
     """Every stored version of our own backend's database, and what counts of each site. Reads, and changes nothing."""
     import sqlalchemy as sa
 
+    from loadtests.database_url import shown
+
     try:
         named = sa.make_url(url)
     except sa.exc.ArgumentError:
         raise InputError(f"--database: {_DATABASES}") from None
     if named.get_backend_name() not in ("sqlite", "postgresql"):
-        raise InputError(f"--database {named.render_as_string()}: {_DATABASES}")
+        raise InputError(f"--database {shown(named)}: {_DATABASES}")
     if named.get_backend_name() == "sqlite" and not Path(named.database or "").is_file():
-        raise InputError(f"--database {named}: no such file")  # SQLite would make an empty one
+        raise InputError(f"--database {shown(named)}: no such file")  # SQLite would make an empty one
     engine = sa.create_engine(
         named.set(drivername="postgresql+psycopg") if named.get_backend_name() == "postgresql" else named
     )
@@ -327,9 +329,9 @@ def stored_in_database(url: str) -> tuple[list[Stored], dict[str, dict[str, Any]
             accepted = {site: json.loads(figures) for site, figures in current if figures}
     except sa.exc.DBAPIError as error:
         reason = " ".join(str(error.orig).split())
-        raise InputError(f"--database {named.render_as_string()}: does not answer: {reason}") from None
+        raise InputError(f"--database {shown(named)}: does not answer: {reason}") from None
     except (sa.exc.SQLAlchemyError, KeyError):
-        raise InputError(f"--database {named.render_as_string()}: has not our tables versions and records") from None
+        raise InputError(f"--database {shown(named)}: has not our tables versions and records") from None
     finally:
         engine.dispose()
     return stored, accepted

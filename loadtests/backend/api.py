@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -17,14 +18,15 @@ from pydantic import BaseModel, ValidationError
 from starlette.types import Receive, Scope
 
 from loadtests.backend import edge, messages, photos, reading
+from loadtests.backend.checks import RefusedError
 from loadtests.backend.edge import Reply, json_reply, problems_reply
 from loadtests.backend.identity.journal import text_of
 from loadtests.backend.identity.roles import ADMINISTRATOR, CHAIR, CLERK, OBSERVER, REVIEWER, Session
 from loadtests.backend.pool import Pool, PoolBusyError
 from loadtests.backend.records import Command, Step
 from loadtests.backend.refusals import Refusal
-from loadtests.backend.settings import JSON_BYTES, PHOTO_BYTES, Settings
-from loadtests.backend.writer import QueueFullError
+from loadtests.backend.settings import JSON_BYTES, PHOTO_BYTES, UPLOADS, Settings
+from loadtests.backend.writer import QueueFullError, UnclearError
 
 if TYPE_CHECKING:
     from loadtests.backend.identity.login import Identity
@@ -35,6 +37,7 @@ _KEY = re.compile(messages.KEY_PATTERN[:-1].encode() + rb"\Z")
 _DEVICE = re.compile(messages.DEVICE_PATTERN[:-1].encode() + rb"\Z")
 _BEARER = re.compile(rb"[Bb]earer +([A-Za-z0-9_-]{43})\Z")
 _CORRECTION = re.compile(messages.CORRECTION_PATTERN[:-1].encode() + rb"\Z")
+_UPLOADS = 2  # photos of a site that are received at once: one, and one that is sent again meanwhile
 _REPLAYED = (b"idempotency-replayed", b"true")
 
 
@@ -48,7 +51,8 @@ class Services:
     writer: Writer
     identity: Identity
     reads: Pool  # threads that ask the database
-    files: Pool  # threads that write photos
+    files: Pool  # threads that write and read photos
+    uploads: Counter[str] = field(default_factory=Counter)  # photos that are being received, by site
 
 
 @dataclass(slots=True)
@@ -82,6 +86,7 @@ class Operation:
     roles: frozenset[str] | None = None  # None: nobody has to have logged in
     body: type[BaseModel] | None = None
     photo: bool = False  # the body is one
+    gives_photo: bool = False  # the answer is one
     page: type[BaseModel] | None = None
     answer: type[BaseModel] | None = None
     conflicts: bool = False  # the rules may refuse it: 409
@@ -117,10 +122,14 @@ async def answer(
     page = _page(operation.page, scope) if operation.page is not None else None
     body = await _body(operation.body, receive, headers) if operation.body is not None else None
     call = Call(services, receive, headers, address, device.decode(), site, session, key.decode(), body, page)
+    if operation.photo and services.uploads.total() >= UPLOADS:
+        raise Refusal("H09", "many photos are being received already", retry_after_s=2)
     try:
         return await operation.act(call)
     except QueueFullError as error:
         raise Refusal("H09", retry_after_s=error.retry_after_s) from None
+    except UnclearError:
+        raise Refusal("H10", retry_after_s=1) from None
     except PoolBusyError:
         raise Refusal("H09", retry_after_s=1) from None
 
@@ -224,8 +233,11 @@ async def _log_out(call: Call) -> Reply:
     return Reply(204)
 
 
-async def _write(call: Call, step: str, site: str, body: Mapping[str, Any]) -> Reply:
-    command = Command(step, site, call.session.user, call.session.role, call.key, body)
+async def _write(
+    call: Call, step: str, site: str, body: Mapping[str, Any], photo: photos.Received | None = None
+) -> Reply:
+    file = photo.file if photo is not None else None
+    command = Command(step, site, call.session.user, call.session.role, call.key, body, file)
     found = await call.services.writer.do(command)
     return json_reply(found.status, found.body, *((_REPLAYED,) if found.replayed else ()))
 
@@ -239,17 +251,48 @@ def _step(step: str) -> Act:
 
 
 async def _photo(call: Call) -> Reply:
+    """Whatever can be refused is refused before the photo is let in; what is refused after that is not kept."""
+    services = call.services
     declared = edge.media_type(call.headers).decode("latin-1")
     _known(call)
+    photos.refuse_type(declared)
     await edge.refuse_declared(call.receive, call.headers, PHOTO_BYTES)
-    folder, files = call.services.database.photos, call.services.files
-    received = await photos.receive(edge.body_parts(call.receive, PHOTO_BYTES), declared, folder, files)
     correction = call.headers.get(b"x-correction")
-    if correction is not None:
-        if not _CORRECTION.match(correction):
-            raise Refusal("H07", "X-Correction holds 1 to 500 printable ASCII characters", field="X-Correction")
-        received["correction"] = correction.decode("ascii")
-    return await _write(call, Step.PHOTO, call.site, received)
+    if correction is not None and not _CORRECTION.match(correction):
+        raise Refusal("H07", "X-Correction holds 1 to 500 printable ASCII characters", field="X-Correction")
+    if services.uploads[call.site] >= _UPLOADS:
+        raise Refusal("H09", "photos of this site are being received already", retry_after_s=1)
+    services.uploads[call.site] += 1
+    try:
+        await services.reads.run(
+            reading.refuse_photo,
+            services.database,
+            call.site,
+            call.session.user,
+            call.key,
+            correction=correction is not None,
+            forgets="no_idempotency" in services.settings.faults,
+        )
+        parts = edge.body_parts(call.receive, PHOTO_BYTES)
+        async with photos.received(parts, declared, services.database.photos, services.files) as received:
+            body = dict(received.facts)
+            if correction is not None:
+                body["correction"] = correction.decode("ascii")
+            return await _write(call, Step.PHOTO, call.site, body, received)
+    except RefusedError as error:
+        return json_reply(error.status, {"errors": [one.json() for one in error.findings]})
+    finally:
+        services.uploads[call.site] -= 1
+        if not services.uploads[call.site]:
+            del services.uploads[call.site]
+
+
+async def _show_photo(call: Call) -> Reply:
+    _known(call)
+    held = await call.services.reads.run(reading.photo, call.services.database, call.site)
+    if held is None:
+        raise Refusal("H02", f"no photo is held of site {call.site}")
+    return await photos.stored(call.services.database.photos, held, call.services.files)
 
 
 async def _enter(call: Call) -> Reply:
@@ -284,6 +327,7 @@ _CLERKS = frozenset({CLERK})
 _REVIEWERS = frozenset({REVIEWER})
 _ADMINISTRATORS = frozenset({ADMINISTRATOR})
 _WATCHERS = frozenset({ADMINISTRATOR, OBSERVER})
+_VIEWERS = frozenset({CHAIR, REVIEWER, ADMINISTRATOR})  # of a photo, which may show people's names
 _ANYBODY = frozenset({CHAIR, CLERK, REVIEWER, ADMINISTRATOR, OBSERVER})
 _REPORT = {"roles": _CHAIRS, "status": 201, "answer": messages.Written, "conflicts": True}
 _REVIEW = {"roles": _REVIEWERS, "status": 201, "answer": messages.Written, "conflicts": True}
@@ -319,6 +363,14 @@ OPERATIONS: tuple[Operation, ...] = (
         **_REPORT,
     ),
     _of("POST", "/v1/reports/{site}/photo", "The worksheet, photographed", _photo, photo=True, **_REPORT),
+    _of(
+        "GET",
+        "/v1/reports/{site}/photo",
+        "The worksheet, to look at",
+        _show_photo,
+        roles=_VIEWERS,
+        gives_photo=True,
+    ),
     _of(
         "GET",
         "/v1/reports/{site}",

@@ -24,14 +24,16 @@ import sqlalchemy as sa
 
 from loadtests.backend import audit_log, records, storage
 from loadtests.backend.audit_log import Verdict
+from loadtests.backend.photos import INCOMING
 from loadtests.backend.storage import Database
 from loadtests.content import canonical
 from simulation.errors import InputError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+RESTORED = "restored"  # the kind of event that a restored database has: whence it comes
 LEFT_OUT = ("sessions", "failures")
-_PHOTO = re.compile(r"photos/[0-9a-f]{2}/([0-9a-f]{64})\.(?:jpg|png)")
+_PHOTO = re.compile(r"photos/[0-9a-f]{2}/([0-9a-f]{64})\.(jpg|png)")
 _ROWS = 1_000  # of one insertion
 
 
@@ -53,12 +55,16 @@ def backup(database: Database, path: Path) -> Made:
     try:
         with os.fdopen(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
             with tarfile.open(fileobj=file, mode="w") as archive, database.reading() as connection:
+                storage.stay(connection)  # while photos are copied
                 made = _write(connection, database, archive)
             file.flush()
             os.fsync(file.fileno())
         partial.rename(path)
+        storage.sync_folder(path.parent)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    except sa.exc.DBAPIError as error:
+        raise InputError(f"{database.shown_url}: cannot be read to its end: {storage.reason(error)}") from error
     finally:
         partial.unlink(missing_ok=True)
     return made
@@ -71,13 +77,14 @@ def _write(connection: sa.Connection, database: Database, archive: tarfile.TarFi
             digest, rows = hashlib.sha256(), 0
             with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed:
                 query = sa.select(table).order_by(*table.primary_key)
-                for row in connection.execution_options(yield_per=_ROWS).execute(query):
+                for row in connection.execute(query, execution_options={"yield_per": _ROWS}):
                     line = canonical(row._asdict()).encode() + b"\n"
                     digest.update(line)
                     packed.write(line)
                     rows += 1
             _add(archive, f"tables/{table.name}.jsonl.gz", file)
         tables[table.name] = {"rows": rows, "sha256": digest.hexdigest()}
+    head = audit_log.head(connection)[1]
     photos, missing = 0, 0
     for photo in _photos(connection, database):
         try:
@@ -86,7 +93,6 @@ def _write(connection: sa.Connection, database: Database, archive: tarfile.TarFi
             photos += 1
         except FileNotFoundError:
             missing += 1
-    head = audit_log.head(connection)[1]
     manifest = {
         "format": FORMAT,
         "revision": database.revision(),
@@ -113,12 +119,17 @@ def restore(database: Database, path: Path) -> Verdict:
             members = {member.name: member for member in archive.getmembers() if member.isfile()}
             manifest = _manifest(archive, members, path, database.revision())
             with database.writing() as connection:
+                storage.stay(connection)  # while photos are copied
                 for table in _tables():
                     _read_table(connection, table, archive, members, manifest, path)
                 _go_on_counting(connection)
+                told = {name: manifest[name] for name in ("made_at", "head", "photos")}
+                audit_log.append(connection, RESTORED, "-", told)
                 for name, member in members.items():
                     if found := _PHOTO.fullmatch(name):
-                        _read_photo(_file(archive, member), found[1], database.data / name, path)
+                        _read_photo(_file(archive, member), found[1], found[2], database.photos, path)
+    except sa.exc.DBAPIError as error:
+        raise InputError(f"{database.shown_url}: cannot be filled: {storage.reason(error)}") from error
     except (OSError, tarfile.TarError, zlib.error, EOFError, ValueError, KeyError) as error:
         raise InputError(f"{path}: not a whole backup: {error}") from error
     return audit_log.verify(database, None if manifest["head"] == audit_log.FIRST_LINK else manifest["head"])
@@ -160,13 +171,14 @@ def _read_table(
         raise InputError(f"{path}: damaged: the rows of {table.name} are not those that were written")
 
 
-def _read_photo(file: IO[bytes], sha256: str, target: Path, path: Path) -> None:
+def _read_photo(file: IO[bytes], sha256: str, ending: str, photos: Path, path: Path) -> None:
     content = file.read()
     if hashlib.sha256(content).hexdigest() != sha256:
         raise InputError(f"{path}: damaged: the photo {sha256} is not the one that was written")
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    target.write_bytes(content)
-    target.chmod(0o600)
+    photos.mkdir(mode=0o700, parents=True, exist_ok=True)
+    restored = photos / f"{INCOMING}restored"
+    restored.write_bytes(content)
+    storage.place_photo(photos, restored, sha256, "image/png" if ending == "png" else "image/jpeg")
 
 
 def _go_on_counting(connection: sa.Connection) -> None:

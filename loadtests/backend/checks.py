@@ -33,10 +33,13 @@ CODES: dict[str, Code] = {
     "R12": Code(409, "the final alignment is missing: a worksheet is photographed when it is signed"),
     "R13": Code(409, "the step was sent before; N, too, is frozen: a change needs a `correction` with its reason"),
     "R14": Code(409, "a correction of what was never sent"),
-    "R15": Code(409, "the hotline is taking this report: two clerks key it, then it can be corrected"),
+    "R15": Code(
+        409, "the hotline is taking this report: two clerks key it, or a reviewer returns it"
+    ),
     "R16": Code(
         409, "a complete report is held already: a reviewer must return it before the hotline can take another"
     ),
+    "R17": Code(409, "the site's photos would take more than 20 MB"),
     "R20": Code(409, "no group of this name stands on the ballot"),
     "R21": Code(409, "the first alignment holds more people than the head count N"),
     "R22": Code(409, "the final alignment holds more people than the head count N"),
@@ -47,7 +50,7 @@ CODES: dict[str, Code] = {
     "R32": Code(409, "there are no two entries to choose from"),
     "R33": Code(409, "there is nothing to review: the record is not in review"),
     "R34": Code(409, "released by two persons: somebody else must give the second approval"),
-    "R35": Code(409, "only a complete record can be returned"),
+    "R35": Code(409, "only a complete record, or a first entry of the hotline, can be returned"),
     "W01": Code(0, record.KINDS["award_not_by_rule"].meaning),
     "W02": Code(0, "fewer delegates awarded than the site elects"),
     "W03": Code(0, record.KINDS["nonviable_awarded"].meaning),

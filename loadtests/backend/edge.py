@@ -16,7 +16,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from loadtests.backend.refusals import Refusal
-from loadtests.backend.settings import BODY_SECONDS
+from loadtests.backend.settings import BODY_BYTES_PER_S, BODY_SECONDS
 
 JSON = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-store")
@@ -92,10 +92,11 @@ async def refuse_declared(receive: Receive, headers: Mapping[bytes, bytes], most
 
 
 async def body_parts(receive: Receive, most: int) -> AsyncIterator[bytes]:
-    """The body as it comes in; Refusal H05 once it is too large, H04 once it took too long."""
+    """The body as it comes in; Refusal H05 once it is too large, H04 once it comes too slowly."""
     left = most
-    until = asyncio.get_running_loop().time() + BODY_SECONDS
+    began_s = asyncio.get_running_loop().time()
     while True:
+        until = began_s + BODY_SECONDS + (most - left) / BODY_BYTES_PER_S
         try:
             async with asyncio.timeout_at(until):
                 message = await receive()

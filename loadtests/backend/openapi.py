@@ -150,6 +150,8 @@ def _responses(one: Operation) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "Done."}
     if one.answer is not None:
         success["content"] = _json(one.answer)
+    if one.gives_photo:
+        success["content"] = {name: {"schema": {"type": "string", "format": "binary"}} for name in MAGIC}
     if one.writes:
         success["headers"] = {
             "Idempotency-Replayed": {
@@ -169,7 +171,7 @@ def _responses(one: Operation) -> dict[str, Any]:
     if one.page is not None or one.writes:
         statuses.add(422)
     if one.conflicts:
-        statuses |= {404, 409}
+        statuses |= {404, 409, 504}
     for status in sorted(statuses):
         found[str(status)] = _refusal(status)
     return found
@@ -182,7 +184,7 @@ def _refusal(status: int) -> dict[str, Any]:
         "content": _json(messages.Problems),
     }
     integer = {"type": "integer", "minimum": 1}
-    if status in (429, 503):
+    if status in (429, 503, 504):
         found["headers"] = {"Retry-After": {"description": "Seconds.", "required": True, "schema": integer}}
     elif status == 405:
         text = {"type": "string"}

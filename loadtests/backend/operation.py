@@ -10,6 +10,7 @@ import os
 import re
 import resource
 import sys
+import threading
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,7 +168,8 @@ def _open_files() -> float:
 
 
 _SECRET = re.compile(r"(^|_)(pin|password|secret|second_factor|token|authorization|cookie)s?($|_)", re.IGNORECASE)
-_PASSWORD_IN_URL = re.compile(r"(://[^:/@\s]+:)[^@\s]+@")
+_PASSWORD_IN_URL = re.compile(r"(://[^:/@\s]*:)[^@\s]+@")
+_PASSWORD_IN_QUERY = re.compile(r"(\b(?:ssl)?password\s*=\s*)[^&\s]+", re.IGNORECASE)  # or among libpq's words
 
 
 def without_secrets(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -175,8 +177,8 @@ def without_secrets(_logger: object, _method: str, event: MutableMapping[str, An
     for name, value in event.items():
         if _SECRET.search(name):
             event[name] = "[hidden]"
-        elif isinstance(value, str) and "://" in value:
-            event[name] = _PASSWORD_IN_URL.sub(r"\1[hidden]@", value)
+        elif isinstance(value, str) and ("://" in value or "=" in value):
+            event[name] = _PASSWORD_IN_QUERY.sub(r"\1[hidden]", _PASSWORD_IN_URL.sub(r"\1[hidden]@", value))
         elif isinstance(value, bytes):
             event[name] = f"[{len(value)} bytes]"
     return event
@@ -209,6 +211,14 @@ def configure_logs() -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    threading.excepthook = _thread_failed
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """A thread that an exception ended; Python's own way would tell its words, a statement's parameters among them."""
+    if failed.exc_value is not None and not issubclass(failed.exc_type, SystemExit):
+        name = failed.thread.name if failed.thread is not None else ""
+        structlog.get_logger().critical("thread failed", thread=name, **told_of(failed.exc_value))
 
 
 def _without_traceback(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -216,6 +226,7 @@ def _without_traceback(_logger: object, _method: str, event: MutableMapping[str,
     told = event.pop("exc_info", None)
     if isinstance(told, tuple) and told[1] is not None:
         event.update(told_of(told[1]))
+        event["event"] = str(event["event"]).partition("\n")[0]  # asyncio goes on with the exception's words
     return event
 
 

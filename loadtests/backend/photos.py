@@ -1,18 +1,25 @@
-"""Worksheet photos on their way to the disk: in blocks, never whole in memory, named by their content.
+"""Worksheet photos on their way to the disk and back: in blocks, never whole in memory, named by their content.
 
 Knows nothing of reports; the row that names a photo is written after the file is safe.
+A photo whose row is not written leaves nothing behind.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from starlette.types import Send
+
 from loadtests.backend import storage
+from loadtests.backend.edge import NO_STORE, NOSNIFF, Reply
 from loadtests.backend.pool import Pool
 from loadtests.backend.refusals import Refusal
 
@@ -21,13 +28,22 @@ BLOCK = 256 * 1024
 INCOMING = "incoming-"  # what a photo is called until it is whole
 
 
-async def receive(parts: AsyncIterator[bytes], media_type: str, folder: Path, files: Pool) -> dict[str, Any]:
-    """Store a photo; its `sha256`, `bytes` and `type`. Refusal H06 or P01 before anything of a wrong kind is kept."""
-    magic = MAGIC.get(media_type)
-    if magic is None:
-        raise Refusal("H06", f"a photo has to be sent as Content-Type: {' or '.join(MAGIC)}")
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A photo that is on the disk, under a name that nobody looks for."""
+
+    facts: dict[str, Any]  # `sha256`, `bytes` and `type`
+    file: Path
+
+
+@asynccontextmanager
+async def received(parts: AsyncIterator[bytes], media_type: str, folder: Path, files: Pool) -> AsyncIterator[Received]:
+    """A photo until the end of the block, which is gone unless somebody put it where it belongs (`place_photo`).
+
+    Refusal P01 before anything of a wrong kind is kept.
+    """
     incoming = folder / f"{INCOMING}{secrets.token_hex(16)}"
-    digest, size, block, file = hashlib.sha256(), 0, bytearray(), None
+    magic, digest, size, block, file = MAGIC[media_type], hashlib.sha256(), 0, bytearray(), None
     try:
         async for part in parts:
             block += part
@@ -41,13 +57,54 @@ async def receive(parts: AsyncIterator[bytes], media_type: str, folder: Path, fi
         if file is None:
             _refuse_other(block, magic, media_type)
             file = await files.run(incoming.open, "xb")
-        await files.run(_finish, file, digest, bytes(block), folder, incoming, media_type)
+        await files.run(_finish, file, digest, bytes(block))
+        yield Received({"sha256": digest.hexdigest(), "bytes": size, "type": media_type}, incoming)
     finally:
         if file is not None:
             file.close()
             with contextlib.suppress(FileNotFoundError):  # it is where it belongs
                 incoming.unlink()
-    return {"sha256": digest.hexdigest(), "bytes": size, "type": media_type}
+
+
+def refuse_type(media_type: str) -> None:
+    """Refusal H06 for what is not declared a photo."""
+    if media_type not in MAGIC:
+        raise Refusal("H06", f"a photo has to be sent as Content-Type: {' or '.join(MAGIC)}")
+
+
+class PhotoReply(Reply):
+    """An answer that is a photo, read and sent block by block."""
+
+    def __init__(self, file: BinaryIO, media_type: str, files: Pool) -> None:
+        super().__init__(200)
+        self._file = file
+        self._media_type = media_type
+        self._files = files
+
+    async def send(self, send: Send) -> None:
+        """Give it to the server."""
+        with self._file:
+            size = os.fstat(self._file.fileno()).st_size
+            headers = [
+                (b"content-type", self._media_type.encode()),
+                NO_STORE,
+                NOSNIFF,
+                (b"content-length", str(size).encode()),
+            ]
+            await send({"type": "http.response.start", "status": self.status, "headers": headers})
+            while block := await self._files.run(self._file.read, BLOCK):
+                await send({"type": "http.response.body", "body": block, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+
+async def stored(folder: Path, facts: Mapping[str, Any], files: Pool) -> PhotoReply:
+    """The photo that a record names. Refusal H02 where its file is gone."""
+    path = storage.photo_path(folder, facts["sha256"], facts["type"])
+    try:
+        file = await files.run(path.open, "rb")
+    except FileNotFoundError:
+        raise Refusal("H02", "the photo is gone: `caucus backend verify` names it") from None
+    return PhotoReply(file, facts["type"], files)
 
 
 def _refuse_other(beginning: bytearray, magic: bytes, media_type: str) -> None:
@@ -60,7 +117,9 @@ def _store(file: BinaryIO, digest: Any, block: bytes) -> None:
     file.write(block)
 
 
-def _finish(file: BinaryIO, digest: Any, block: bytes, folder: Path, incoming: Path, media_type: str) -> None:
+def _finish(file: BinaryIO, digest: Any, block: bytes) -> None:
+    """Write the last block; what waits for the disk waits here, not in the one thread that writes rows."""
     _store(file, digest, block)
+    file.flush()
+    os.fsync(file.fileno())
     file.close()
-    storage.place_photo(folder, incoming, digest.hexdigest(), media_type)

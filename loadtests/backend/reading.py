@@ -6,17 +6,21 @@ Pages are found by key, never by counting rows. Knows nothing of who asks.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from loadtests.backend import checks, storage
-from loadtests.backend.records import Record, State
+from loadtests.backend.checks import RefusedError, finding
+from loadtests.backend.records import Record, State, Step, refuse_photo_of
+from loadtests.backend.writer import held_photos, read_records
 
 if TYPE_CHECKING:
     from loadtests.backend.storage import Database
 
 WAITING = (State.IN_REVIEW, State.APPROVED_ONCE, State.DIFFERS)
+_LATE_LINKS = 1_000  # one after the other that may hold nothing but late events: a link a second, for ten minutes
 _records, _versions, _events = storage.records, storage.versions, storage.events
 
 
@@ -37,6 +41,31 @@ def report(database: Database, code: str) -> dict[str, Any]:
         "warnings": record.warnings,
         "next": record.next_step(ballot=not checks.has_groups(caucus.sites[code], caucus.rules)),
     }
+
+
+def photo(database: Database, code: str) -> Mapping[str, Any] | None:
+    """Digest and type of the photo that a site's record holds; None where it holds none."""
+    with database.engine.connect() as connection:
+        row = connection.execute(sa.select(_records.c.record).where(_records.c.site == code)).scalar_one()
+    held: Mapping[str, Any] | None = json.loads(row).get("photo")
+    return held
+
+
+def refuse_photo(database: Database, code: str, actor: str, key: str, *, correction: bool, forgets: bool) -> None:
+    """Raise RefusedError where a photo would be refused whatever it shows: asked before it is received."""
+    sent = sa.select(_versions.c.step, _versions.c.site).where(
+        _versions.c.unique_key == key, _versions.c.actor == actor
+    )
+    caucus = database.caucus()
+    with database.reading() as connection:
+        before = connection.execute(sent).first()
+        if before is not None:
+            if (before.step, before.site) != (Step.PHOTO, code):
+                raise RefusedError(finding("R02"))
+            return  # a repetition: whether of the same photo, its digest tells
+        record = read_records(connection, [code])[code]
+        photos = held_photos(connection, [code])[code]
+    refuse_photo_of(caucus, record, code, photos, correction=correction, forgets=forgets)
 
 
 def review(database: Database, after: str, limit: int) -> dict[str, Any]:
@@ -84,10 +113,10 @@ def versions(database: Database, after: str, limit: int) -> dict[str, Any]:
 
 def unsealed(database: Database) -> int:
     """Events that no link of the chain covers yet; the keeper seals once a second."""
-    last = sa.select(storage.seals.c.events).order_by(storage.seals.c.number.desc()).limit(1)
+    links = sa.select(storage.seals.c.events).order_by(storage.seals.c.number.desc()).limit(_LATE_LINKS)
     with database.engine.connect() as connection:
-        spans = connection.execute(last).scalar()
-        through = int(spans.rpartition(",")[2].rpartition("-")[2]) if spans else 0
+        sealed = connection.execute(links).scalars()
+        through = max((int(spans.rpartition(",")[2].rpartition("-")[2]) for spans in sealed), default=0)
         return connection.execute(sa.select(sa.func.count()).where(_events.c.id > through)).scalar_one()
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from loadtests.backend import checks
@@ -18,6 +19,7 @@ from loadtests.backend.storage import Caucus, Site
 from loadtests.content import CORRECTION, canonical, content_sha256
 
 LONGEST_REASON = 500  # characters
+PHOTOS_BYTES = 20_000_000  # of a site's photos together: corrections included, a worksheet takes a few
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -68,7 +70,11 @@ MACHINE: Mapping[State, Mapping[Step, tuple[State, ...]]] = {
         Step.FINAL: _CHECKED,
         Step.ENTRY: (State.ENTERED_ONCE,),
     },
-    State.ENTERED_ONCE: {Step.ENTRY: (State.DIFFERS, *_CHECKED)},
+    State.ENTERED_ONCE: {
+        Step.ENTRY: (State.DIFFERS, *_CHECKED),
+        # an entry for the wrong site is taken away: the app goes on where it was
+        Step.RETURN: (State.EXPECTED, State.OPENED, State.FIRST_ALIGNMENT, State.RETURNED),
+    },
     State.DIFFERS: {Step.CHOOSE: _REVIEW},
     State.IN_REVIEW: {
         **_CORRECTIONS,
@@ -105,6 +111,7 @@ class Command:
     role: str
     key: str  # Idempotency-Key
     body: Mapping[str, Any]  # of a photo: {"sha256", "bytes", "type"}
+    received: Path | None = None  # the file of a photo, to be put where it belongs
 
     @property
     def content_sha256(self) -> str:
@@ -197,10 +204,13 @@ class Decision:
 Judge = Callable[[Record], Iterable[Mapping[str, str]]]  # the warnings about a record's figures and doubts
 
 
-def decide(caucus: Caucus, record: Record, command: Command, *, forgets: bool = False) -> Decision:
+def decide(
+    caucus: Caucus, record: Record, command: Command, photos: Mapping[str, int] | None = None, *, forgets: bool = False
+) -> Decision:
     """The record after a command. Raises RefusedError where the rules do not allow it.
 
-    With `forgets`, a fault of history, a step that was sent before is taken as if it were the first time.
+    `photos` are those that the site has stored, replaced ones included: their bytes by their digest. With
+    `forgets`, a fault of history, a step that was sent before is taken as if it were the first time.
     """
     site = caucus.sites.get(command.site)
     if site is None:
@@ -209,6 +219,8 @@ def decide(caucus: Caucus, record: Record, command: Command, *, forgets: bool = 
     _refuse_reason(step, body)
     if step in (Step.OPEN, Step.FIRST_ALIGNMENT, Step.FINAL, Step.PHOTO):
         _refuse_order(site, caucus.rules, record, step, is_correction(body), forgets)
+        if step is Step.PHOTO and sum({**(photos or {}), body["sha256"]: body["bytes"]}.values()) > PHOTOS_BYTES:
+            raise RefusedError(finding("R17"))
     elif step is Step.ENTRY:
         _refuse_entry(record, command.actor)
     else:
@@ -241,6 +253,8 @@ def _after(record: Record, step: Step, body: Mapping[str, Any], actor: str, judg
             return replace(changed, state=State.APPROVED_ONCE, approved_by=actor)
         return replace(changed, state=State.ACCEPTED, approved_by=None, doubts=())
     if step is Step.RETURN:
+        if record.state is State.ENTERED_ONCE:
+            return replace(changed, entries=(), state=_without_entries(record))
         return replace(changed, state=State.RETURNED, approved_by=None, doubts=_with(record, "W23"))
     if step is Step.PHOTO:
         changed = replace(changed, photo={name: body[name] for name in ("sha256", "bytes", "type")})
@@ -270,6 +284,15 @@ def _after(record: Record, step: Step, body: Mapping[str, Any], actor: str, judg
     else:
         state = State.IN_REVIEW if warnings else State.ACCEPTED
     return replace(changed, state=state, warnings=warnings, approved_by=None)
+
+
+def _without_entries(record: Record) -> State:
+    """Where a record stood before the hotline's first entry."""
+    if record.final is not None:
+        return State.RETURNED
+    if record.first_alignment is not None:
+        return State.FIRST_ALIGNMENT
+    return State.EXPECTED if record.attendees is None else State.OPENED
 
 
 def _with(record: Record, *codes: str) -> tuple[str, ...]:
@@ -329,6 +352,15 @@ def _refuse_order(site: Site, rules: str, record: Record, step: Step, correction
         raise RefusedError(finding("R14"))
 
 
+def refuse_photo_of(
+    caucus: Caucus, record: Record, site: str, photos: Mapping[str, int], *, correction: bool, forgets: bool
+) -> None:
+    """Raise RefusedError where no photo whatever would be taken: asked before one is received."""
+    _refuse_order(caucus.sites[site], caucus.rules, record, Step.PHOTO, correction, forgets)
+    if sum(photos.values()) >= PHOTOS_BYTES:
+        raise RefusedError(finding("R17"))
+
+
 def _refuse_entry(record: Record, actor: str) -> None:
     if record.state is State.DIFFERS:
         raise RefusedError(finding("R31"))
@@ -343,7 +375,7 @@ def _refuse_review(record: Record, step: Step, body: Mapping[str, Any], actor: s
         raise RefusedError(finding("R32"))
     if step is Step.APPROVE and record.state not in (State.IN_REVIEW, State.APPROVED_ONCE):
         raise RefusedError(finding("R33"))
-    if step is Step.RETURN and record.state not in (State.IN_REVIEW, State.APPROVED_ONCE, State.ACCEPTED):
+    if step is Step.RETURN and Step.RETURN not in MACHINE[record.state]:
         raise RefusedError(finding("R35"))
     if body["version"] != record.version:
         raise RefusedError(finding("R03", f"version {body['version']} named, {record.version} is the last", "version"))

@@ -34,6 +34,12 @@ REASONS: Mapping[str, Reason] = {
     "H07": Reason(422, "a value is missing, of the wrong type, out of its bounds, or not expected"),
     "H08": Reason(500, "a fault of the service; nothing was acknowledged, the same request may be sent again"),
     "H09": Reason(503, "the service is busy: it took nothing, Retry-After says when to send the same request again"),
+    "H10": Reason(
+        504,
+        "the database was lost while it stored this: it may be stored or not; the same request, with the same "
+        "Idempotency-Key, finds out and does no harm",
+    ),
+    "H11": Reason(431, "the head of the request is larger than 32 KiB"),
     "P01": Reason(409, "the bytes are not the photo that Content-Type says they are"),
 }
 

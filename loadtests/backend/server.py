@@ -101,12 +101,15 @@ def _run(settings: Settings, listening: socket.socket) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
+    from loadtests.backend.connections import Connection, raise_file_limit
+
+    raise_file_limit()
     config = uvicorn.Config(
         partial(app_of_worker, settings),
         factory=True,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from sqlalchemy.exc import InternalError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
@@ -42,7 +43,8 @@ READS_WAITING = 64
 READ_WAIT_S = 2.0
 PHOTOGRAPHERS = 2  # threads that write photos
 PHOTOS_WAITING = 64
-CONNECTIONS = READERS + 5  # and one each for writer, journal, keeper, the look for a newer release, and one to spare
+CONNECTIONS = READERS + 6  # one each for writer, journal, keeper, pulse, the look for a newer release, one to spare
+METRICS_WAIT_S = 5.0
 PULSE_S = 1.0
 PULSE_LATE_S = 5.0  # a process whose pulse is older is not ready: something hangs
 CLIENT_GONE = 499  # in metrics only: nobody was there to be told
@@ -67,6 +69,7 @@ class Service:
         self._operations = _by_template(api.OPERATIONS)
         self._public: list[Route] = []
         self._public_exact: dict[str, Route] = {}
+        self._telling: asyncio.Task[bytes] | None = None  # the metrics that are being written down
         self._open = {
             "/healthz": self._healthz,
             "/readyz": self._readyz,
@@ -188,7 +191,7 @@ class Service:
         if isinstance(error, NotAllowedError):
             self.metrics.refused("H03")
             return refusal_reply(Refusal("H03"), (b"allow", error.allowed.encode()))
-        if isinstance(error, storage.GONE):
+        if isinstance(error, (*storage.GONE, InternalError)):  # the latter: it takes nothing, being a standby by now
             error = Refusal("H09", "the database does not answer: nothing was acknowledged", retry_after_s=1)
         if isinstance(error, PoolBusyError):
             error = Refusal("H09", retry_after_s=1)
@@ -235,9 +238,11 @@ class Service:
         return json_reply(200 if ready else 503, {"ready": ready, "checks": checks}, *more)
 
     async def _metrics_text(self) -> Reply:
-        self.parts.note()
-        self.metrics.note(requests_in_progress=self._in_progress)
-        text = await self.parts.services.files.run(self.metrics.text)
+        if self._telling is None or self._telling.done():  # whoever asks meanwhile is told the same
+            self.parts.note()
+            self.metrics.note(requests_in_progress=self._in_progress)
+            self._telling = asyncio.create_task(self.parts.scribe.run(self.metrics.text))
+        text = await asyncio.shield(self._telling)
         return Reply(200, text, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")])
 
     async def _openapi(self) -> Reply:
@@ -274,6 +279,9 @@ class _Parts:
         identity = Identity(self.database, settings.hashing, reads, metrics.logged_in)
         self.services = Services(settings, self.database, caucus, writer, identity, reads, files)
         self.keeper = Keeper(self.database, settings.faults)
+        self.scribe = Pool("metrics", 1, 1, METRICS_WAIT_S)  # neither waits for photos, nor keeps them waiting
+        self._asks = Pool("pulse", 1, 1, PULSE_LATE_S)  # a crowd of readers does not make the database look gone
+        self._log = structlog.get_logger()
         self._answers_at_s = time.monotonic()
         self._answers = True
         self._tasks: list[asyncio.Task[None]] = []
@@ -293,6 +301,8 @@ class _Parts:
             self.services.identity.close,
             self.services.reads.close,
             self.services.files.close,
+            self.scribe.close,
+            self._asks.close,
             self.keeper.stop,
             self.database.close,
         ):
@@ -303,10 +313,12 @@ class _Parts:
         """Once a second: does the database answer, what do the gauges say, is the supervisor still there."""
         while True:
             try:
-                unsealed = await self.services.reads.run(reading.unsealed, self.database)
+                unsealed = await self._asks.run(reading.unsealed, self.database)
                 self._answers = True
                 self.metrics.note(events_unsealed=unsealed)
-            except (PoolBusyError, *storage.GONE):
+            except Exception as error:  # whatever it is: without this task the process would look hung for good
+                if self._answers and not isinstance(error, storage.GONE):
+                    self._log.error("no pulse", **told_of(error))
                 self._answers = False
             self._answers_at_s = time.monotonic()
             self.note()
@@ -322,6 +334,7 @@ class _Parts:
             "database": self._answers and time.monotonic() - self._answers_at_s < PULSE_LATE_S,
             "migrations": self._migrated,
             "writer": writer.healthy and writer.depth < QUEUE,
+            "journal": self.services.identity.journal.healthy,
             "release": self.current() is not None,
         }
 

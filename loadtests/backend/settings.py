@@ -16,7 +16,11 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 JSON_BYTES = 64 * 1024  # the largest JSON body: a final report of 40 groups has 3 KB
 PHOTO_BYTES = 5_000_000
-BODY_SECONDS = 30.0  # a body that has not arrived by then is not waited for: a slow sender holds a connection
+HEAD_BYTES = 32 * 1024  # the largest head of a request
+HEAD_SECONDS = 10.0  # without a whole head by then, a connection is closed
+BODY_SECONDS = 10.0  # a body may take so long, and the time that its bytes so far take at the rate below: a rural line
+BODY_BYTES_PER_S = 16_000  # is waited for, who only holds a connection is not
+UPLOADS = 32  # photos that come in at once in a process; more are answered 503 at once
 STOP_SECONDS = 20  # after SIGTERM: requests that have not been answered by then are cut off
 QUEUE = 256  # writes that wait for the writer; more are answered 503 at once
 
@@ -38,7 +42,7 @@ class Hashing:
 class Settings:
     """One backend: where it keeps its records, where it listens, whom it trusts."""
 
-    database: str  # sqlite:///FILE or postgresql://...
+    database: str = field(repr=False)  # sqlite:///FILE or postgresql://..., perhaps with a password
     data: Path  # photos, and what else lies beside the database
     host: str = "127.0.0.1"
     port: int = 8000

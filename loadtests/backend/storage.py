@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from loadtests.content import canonical
+from loadtests.database_url import shown
 from simulation.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from simulation.scenario import Scenario
 
 EMBEDDED = "embedded-postgres"
+DEMO = "demo"  # in the table caucus: everybody knows PINs of this database, and it stays a demo's
 MIGRATIONS = Path(__file__).parent / "migrations"
 GONE = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)  # the database does not answer
 
@@ -42,7 +44,7 @@ _COUNTER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite number
 caucus = sa.Table(
     "caucus",
     metadata,
-    sa.Column("name", sa.Text, primary_key=True),  # scenario, title, rules, groups
+    sa.Column("name", sa.Text, primary_key=True),  # scenario, title, rules, groups, roster_sha256; DEMO
     sa.Column("value", sa.Text, nullable=False),  # JSON
 )
 
@@ -236,9 +238,11 @@ class Database:
             )  # the other threads of this process wait here: SQLite itself would let them sleep
             self._reads: sa.Engine = engine
             self._writes: sa.Engine = engine.execution_options(sqlite_begin="IMMEDIATE")
+            self._publishes = self._writes
         else:
-            options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-            self._reads, self._writes = engine.execution_options(**options), engine
+            self._publishes = engine.execution_options(isolation_level="REPEATABLE READ")
+            self._reads = self._publishes.execution_options(postgresql_readonly=True)
+            self._writes = engine
 
     @property
     def is_sqlite(self) -> bool:
@@ -265,6 +269,17 @@ class Database:
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that writes: committed at the end of the block, or rolled back where that raises."""
         with self._turn, self._writes.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def publishing(self) -> Iterator[sa.Connection]:
+        """A transaction that writes and sees one state, during which nobody holds results back or lets them go.
+
+        Whoever does either is answered before it or after it: what is made here was free to be made.
+        """
+        with self._turn, self._publishes.begin() as connection:
+            if not self.is_sqlite:  # a lock on a table is taken before the first look, which decides what is seen
+                connection.exec_driver_sql(f"LOCK TABLE {publications.name} IN SHARE MODE")
             yield connection
 
     def ping(self) -> None:
@@ -326,7 +341,8 @@ class Database:
         with self.writing() as connection:
             if not self.is_sqlite:
                 connection.exec_driver_sql("LOCK TABLE caucus IN EXCLUSIVE MODE")  # another process may seed as well
-            held = {row.name: json.loads(row.value) for row in connection.execute(sa.select(caucus))}
+            seeded = sa.select(caucus).where(caucus.c.name != DEMO)
+            held = {row.name: json.loads(row.value) for row in connection.execute(seeded)}
             if held:
                 if held != facts:
                     raise InputError(
@@ -364,7 +380,7 @@ class Database:
     @property
     def shown_url(self) -> str:
         """The database's name for people: without a password."""
-        return EMBEDDED if self.embedded else self.engine.url.render_as_string(hide_password=True)
+        return EMBEDDED if self.embedded else shown(self.engine.url)
 
     def close(self) -> None:
         """Let go of all connections; an embedded PostgreSQL that nobody else uses stops."""
@@ -399,7 +415,7 @@ def connect(url: str, data: Path, *, connections: int = 8) -> Database:
                 _refuse_forgetful(connection, database.shown_url)
     except sa.exc.DBAPIError as error:
         database.close()
-        raise InputError(f"--database {database.shown_url}: does not answer: {_reason(error)}") from error
+        raise InputError(f"--database {database.shown_url}: does not answer: {reason(error)}") from error
     except BaseException:
         database.close()
         raise
@@ -412,20 +428,30 @@ def photo_path(photos: Path, sha256: str, media_type: str) -> Path:
 
 
 def place_photo(photos: Path, received: Path, sha256: str, media_type: str) -> Path:
-    """Put a received file (same file system) where it belongs, on the disk for good before its row is written."""
+    """Put a received file (same file system) where it belongs, on the disk for good before its row is written.
+
+    Once more is no harm: the transaction of a row may have to be tried again.
+    """
     path = photo_path(photos, sha256, media_type)
+    if path.exists() and not received.exists():
+        return path
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with received.open("rb") as file:
         os.fsync(file.fileno())
     received.chmod(0o600)
     received.replace(path)
     for folder in (path.parent, photos):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(folder)
     return path
+
+
+def sync_folder(folder: Path) -> None:
+    """See that what was put into a folder is still there after a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -459,6 +485,12 @@ def update_records(connection: sa.Connection, rows: Sequence[Mapping[str, Any]])
         "FROM json_populate_recordset(NULL::records, :rows) AS new WHERE old.site = new.site"
     )
     connection.execute(sa.text(statement), {"rows": canonical(rows)})
+
+
+def stay(connection: sa.Connection) -> None:
+    """Let this transaction rest as long as it likes: it waits for files, and PostgreSQL would take it for dead."""
+    if connection.dialect.name != "sqlite":
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
 
 
 def is_held(connection: sa.Connection) -> bool:
@@ -529,7 +561,7 @@ def _refuse_forgetful(connection: sa.Connection, shown: str) -> None:
             raise InputError(f"--database {shown}: the server runs with {setting} = off: a crash would lose reports")
 
 
-def _reason(error: sa.exc.DBAPIError) -> str:
+def reason(error: sa.exc.DBAPIError) -> str:
     """The driver's first line."""
     return str(error.orig).strip().partition("\n")[0]
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,6 +38,17 @@ class QueueFullError(Exception):
     def __init__(self, retry_after_s: float = RETRY_AFTER_S) -> None:
         self.retry_after_s = retry_after_s
         super().__init__(f"nothing was written: try again in {retry_after_s:g} s")
+
+
+class UnclearError(Exception):
+    """The database was lost while it committed: the write may be stored. The same key and content find out."""
+
+    def __init__(self) -> None:
+        super().__init__("the database was lost while it stored this")
+
+
+class _CommitLostError(Exception):
+    """The database was gone when a transaction asked it to commit: it may have done so."""
 
 
 class _Waiting:
@@ -80,7 +92,10 @@ class Writer:
         return self._healthy and self._thread.is_alive()
 
     async def do(self, command: Command) -> Answer:
-        """The answer, once what it acknowledges is on the disk; QueueFullError where nothing was acknowledged."""
+        """The answer, once what it acknowledges is on the disk.
+
+        QueueFullError where nothing was written, UnclearError where that is not known.
+        """
         with self._changed:
             full = self._most_waiting is not None and len(self._queue) >= self._most_waiting
             if full or not self._open:
@@ -113,20 +128,23 @@ class Writer:
             if not self._healthy:
                 self._wait_for_the_database()
 
-    def _write(self, batch: Sequence[_Waiting]) -> None:
-        """Decide a batch in one transaction; one by one where a command is in the way of the others."""
+    def _write(self, batch: Sequence[_Waiting], *, unclear: bool = False) -> None:
+        """Decide a batch in one transaction; one by one where a command is in the way of the others.
+
+        It is `unclear` whether the batch is stored once a commit may have been sent. Trying again is safe, because the
+        keys tell; giving up has to say so.
+        """
         for last in (False, True):
             try:
                 answers = self._transaction(
                     [waiting.command for waiting in batch], lambda told: _tell_early(batch, told)
                 )
-            except GONE as error:
-                # The commit may have happened all the same. Trying again is safe, because the keys tell; giving up is,
-                # because nothing was acknowledged.
+            except (_CommitLostError, *GONE) as error:
+                unclear = unclear or isinstance(error, _CommitLostError)
                 _log.warning("the database does not answer: %s", type(error).__name__)
                 self._healthy = False
                 if last or not self._revived():
-                    _answer_all(batch, QueueFullError())
+                    _answer_all(batch, UnclearError() if unclear else QueueFullError())
                     return
             except Exception as error:
                 if len(batch) == 1:
@@ -135,11 +153,12 @@ class Writer:
                         _answer_all(batch, error)
                         return
                     continue  # another process was first: its row is there now
+                self._healthy = True  # it was not the database
                 for waiting in batch:
                     if self._healthy:
-                        self._write([waiting])
+                        self._write([waiting], unclear=unclear)
                     else:
-                        waiting.answer = QueueFullError()
+                        waiting.answer = UnclearError() if unclear else QueueFullError()
                 return
             else:
                 self._healthy = True
@@ -149,19 +168,27 @@ class Writer:
 
     def _transaction(self, commands: Sequence[Command], before_commit: Callable[[list[Answer]], None]) -> list[Answer]:
         caucus = self._database.caucus()
-        with self._database.writing() as connection:
-            batch = Batch(connection, caucus, commands, forgets=self._forgets)
-            answers = [batch.decide(command) for command in commands]
-            batch.write(self._chain)
-            if self._too_early:
-                before_commit(answers)
-                time.sleep(WRITE_BEHIND_S)
+        commits = False
+        try:
+            with self._database.writing() as connection:
+                batch = Batch(connection, caucus, commands, forgets=self._forgets)
+                answers = [batch.decide(command) for command in commands]
+                batch.place_photos(self._database.photos)
+                batch.write(self._chain)
+                if self._too_early:
+                    before_commit(answers)
+                    time.sleep(WRITE_BEHIND_S)
+                commits = True
+        except GONE as error:
+            if commits:
+                raise _CommitLostError from error
+            raise
         return answers
 
     def _revived(self) -> bool:
         try:
             self._database.revive()
-        except (*GONE, InputError):
+        except (*GONE, InputError, OSError):  # OSError: the embedded one could not be started, for want of files, say
             return False
         return True
 
@@ -235,6 +262,9 @@ class Batch:
         self._versions: list[dict[str, Any]] = []
         self._publications: list[dict[str, Any]] = []
         self._changed: dict[str, dict[str, Any]] = {}
+        photographed = sorted({command.site for command in commands if command.step == Step.PHOTO} & set(sites))
+        self._photos = held_photos(connection, photographed)
+        self._received: list[Command] = []
 
     def _remember(self, table: sa.Table, keys: Sequence[str]) -> None:
         for row in self._connection.execute(sa.select(table).where(table.c.unique_key.in_(keys))):
@@ -256,7 +286,8 @@ class Batch:
             if command.step == Step.PUBLICATION:
                 return self._published(command, digest)
             record = self._records.get(command.site, Record())
-            decision = records.decide(self._caucus, record, command, forgets=self._forgets)
+            photos = self._photos.get(command.site, {})
+            decision = records.decide(self._caucus, record, command, photos, forgets=self._forgets)
         except RefusedError as error:
             return Answer(error.status, {"errors": [one.json() for one in error.findings]})
         after = decision.record
@@ -275,6 +306,9 @@ class Batch:
             "detail": canonical(decision.detail),
             "state": after.state.value,
         }
+        if command.step == Step.PHOTO:
+            photos[command.body["sha256"]] = command.body["bytes"]
+            self._received.append(command)
         self._versions.append(row)
         self._remember_row(row)
         self._records[command.site] = after
@@ -307,6 +341,12 @@ class Batch:
         self._remember_row(row)
         return Answer(201, _written(row))
 
+    def place_photos(self, folder: Path) -> None:
+        """Put the photos of what was decided where they belong, before their rows are written: only those are kept."""
+        for command in self._received:
+            if command.received is not None:
+                storage.place_photo(folder, command.received, command.body["sha256"], command.body["type"])
+
     def write(self, chain: audit_log.ChainOfRows | None = None) -> None:
         """Write what was decided, each kind of row in one go."""
         if not self._versions and not self._publications:
@@ -331,6 +371,18 @@ def read_records(connection: sa.Connection, sites: Sequence[str], *, lock: bool 
     if lock:
         query = query.order_by(table.c.site).with_for_update()  # in one order everywhere: no two wait for each other
     return {row.site: Record.of(row.state, row.version, row.record) for row in connection.execute(query)}
+
+
+def held_photos(connection: sa.Connection, sites: Sequence[str]) -> dict[str, dict[str, int]]:
+    """The photos of each site that were ever stored, each once: their bytes by their digest."""
+    found: dict[str, dict[str, int]] = {site: {} for site in sites}
+    if found:
+        table = storage.versions
+        stored = sa.select(table.c.site, table.c.content).where(table.c.site.in_(sites), table.c.step == Step.PHOTO)
+        for site, content in connection.execute(stored):
+            body = json.loads(content)
+            found[site][body["sha256"]] = body["bytes"]
+    return found
 
 
 def _written(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ class HotlineClerk(CaucusUser):
         if not self.has("clerk"):
             return
         clerks = self.tonight.clerks
+        # before the night: whoever is known here is not locked out by guessers
+        self.sign_in(clerks[self.number])
         for entry in self.tonight.evening.entries(self.number, len(clerks)):
             self.tonight.wait_until(entry.due_ms)
             self._keys(entry.site, entry.turn, clerks[self.number])

@@ -21,9 +21,13 @@ _NETWORKS = {"chair": 16, "clerk": 32, "reviewer": 33, "reader": 48, "observer":
 
 
 def address(kind: str, number: int, first: int = 127) -> str:
-    """The address of the n-th user of a kind: 127.16.1.1 for the first chair, one each for 64,516 of them."""
+    """The address of the n-th user of a kind: one each for 64,516 of them.
+
+    Neighbors in number are none on the net: 127.16.1.1 is the first chair, 127.16.2.1 the second. Telephones of one
+    caucus are spread over many networks, and a backend may count failures by network.
+    """
     high, low = divmod(number % (_HOSTS * _HOSTS), _HOSTS)
-    return f"{first}.{_NETWORKS[kind]}.{high + 1}.{low + 1}"
+    return f"{first}.{_NETWORKS[kind]}.{low + 1}.{high + 1}"
 
 
 def has_source_addresses() -> bool:

@@ -36,6 +36,7 @@ class Reviewer(CaucusUser):
         self._returned: set[str] = set()
         self._looks: Counter[tuple[str, object]] = Counter()  # at what is somebody else's
         self._left: set[tuple[str, object]] = set()  # what this reviewer can do nothing about: site and version
+        self.sign_in(account)  # before the night: as the clerks do
         self.tonight.begins.wait()
         while True:
             closing = self.tonight.closes.is_set()  # before the look: what came until then is seen

@@ -54,6 +54,7 @@ class Run:
         self.places = {(each.site.county, each.site.precinct): each for each in self.evening.sites}
         self.from_own_addresses = options.target.loopback and has_source_addresses()
         self.pace = Pace(options.target.rate_cap_per_s)
+        self._sharers = 1  # processes that send
         self.ledger: Ledger | None = None
         self.begins = Event()
         self.closes = Event()
@@ -111,6 +112,13 @@ class Run:
             return int(answer.get(timeout=_ANSWER_S))
         finally:
             self._asked.pop(ask, None)
+
+    def share_pace(self, processes: int) -> None:
+        """The target's cap is one for all the processes that send: each keeps to its part."""
+        cap_per_s = self.options.target.rate_cap_per_s
+        if cap_per_s is not None and processes != self._sharers:
+            self._sharers = processes
+            self.pace = Pace(cap_per_s / processes)
 
     def dealt(self, ask: int, number: int) -> None:
         """The master's answer to a claim."""
@@ -291,11 +299,12 @@ class Coordinator:
         kind = msg.data["kind"]
         number = self._claimed.get(kind, 0)
         self._claimed[kind] = number + 1
-        answer = {"ask": msg.data["ask"], "number": number}
+        answer = {"ask": msg.data["ask"], "number": number, "processes": self._senders()}
         _runner(self.environment).send_message(_DEALT, answer, msg.node_id)
 
     def _on_dealt(self, msg: Message, **_: object) -> None:
         if self.run is not None:
+            self.run.share_pace(msg.data["processes"])  # before anything is sent: every user claims its part first
             self.run.dealt(msg.data["ask"], msg.data["number"])
 
     def _on_done(self, msg: Message, **_: object) -> None:
@@ -303,6 +312,7 @@ class Coordinator:
 
     def _on_phase(self, msg: Message, **_: object) -> None:
         if self.run is not None:
+            self.run.share_pace(msg.data["processes"])
             self.run.reaches(msg.data["phase"])
 
     def _tell(self, phase: str) -> None:
@@ -310,7 +320,15 @@ class Coordinator:
             self.run.reaches(phase)
         runner = _runner(self.environment)
         if isinstance(runner, MasterRunner):
-            runner.send_message(_PHASE, {"phase": phase})
+            runner.send_message(_PHASE, {"phase": phase, "processes": self._senders()})
+
+    def _senders(self) -> int:
+        """How many processes send requests, now or soon."""
+        runner = _runner(self.environment)
+        if not isinstance(runner, MasterRunner):
+            return 1
+        given = self.environment.parsed_options
+        return max(1, runner.worker_count, given.expect_workers if given is not None else 1)
 
     # The end
 

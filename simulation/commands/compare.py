@@ -129,9 +129,10 @@ def _loaded(
     found = []
     for k, name in enumerate(both):
         try:
-            found.append(options.loaded(name, (*settings, *(set_b if k == 1 else ())), roster))
+            found.append(options.checked(name, (*settings, *(set_b if k == 1 else ())), roster))
         except InputError as error:
             problems |= dict.fromkeys(error.problems)
     if problems:
         raise InputError(list(problems))
+    options.say(*found)
     return found, [setting.partition("=")[0].strip() for setting in set_b]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from simulation.scenario import Scenario
 
 
-def library_names(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+def library_names(_context: click.Context | None, _parameter: click.Parameter | None, begun: str) -> list[str]:
     """Completion: nights of the library; their files' names are enough."""
     import scenarios
 
@@ -79,12 +79,17 @@ def columns() -> int:
 
 def loaded(name_or_file: str, settings: tuple[str, ...], roster_file: Path | None) -> Scenario:
     """The scenario as `checked` has it; what does not fit the roster is said on stderr."""
+    scenario = checked(name_or_file, settings, roster_file)
+    say(scenario)
+    return scenario
+
+
+def say(*scenarios: Scenario) -> None:
+    """What does not fit the roster, on stderr, each sentence once."""
     from simulation.experiment.own_roster import notices
 
-    scenario = checked(name_or_file, settings, roster_file)
-    for notice in notices(scenario):
+    for notice in dict.fromkeys(notice for scenario in scenarios for notice in notices(scenario)):
         click.echo(notice, err=True)
-    return scenario
 
 
 def checked(name_or_file: str, settings: tuple[str, ...], roster_file: Path | None) -> Scenario:
@@ -132,11 +137,12 @@ def _no_scenario(name_or_file: str) -> str:
             f"{path}: this is an experiment, no night: run the command that stands at the end of its report "
             f"({path.with_name('report.html')})"
         )
-    if path.suffix == "" and path.parent == Path():
-        return ""  # a name of the library, or meant to be one
-    there = sorted(item.name for item in path.parent.glob("*.toml")) if path.parent.is_dir() else []
-    close = difflib.get_close_matches(path.name, there, n=1)
-    return f"{path}: no such scenario file; did you mean {path.with_name(close[0])}?" if close else ""
+    if name_or_file in library_names(None, None, ""):
+        return ""
+    there = sorted(item.stem for item in path.parent.glob("*.toml"))
+    is_name = path.suffix == "" and path.parent == Path()  # perhaps of the library, mistyped
+    close = [path.name] * (path.name in there) if is_name else difflib.get_close_matches(path.stem, there, n=1)
+    return f"{path}: no such scenario file; did you mean {path.with_name(close[0])}.toml?" if close else ""
 
 
 def precision(text: str, scenario: Scenario, most: int | None) -> Precision:

@@ -15,6 +15,7 @@ from simulation.scenario.values import DAY, HOUR, parse_clock
 WIDTH = 100
 MORNING = 6 * HOUR  # 02:30 belongs to the night for whoever is awake then; from 06:00 on it is the next day
 LATE_EVENING = (210, 240)  # minutes after the call to order: 22:30 and 23:00, by which the press wants its results
+HALF = 0.5
 ENOUGH_NIGHTS = 20  # with fewer, the 5th and 95th percentile are the lowest and the highest night
 _LATER = ("", " the next day", " two days later", " three days later")
 
@@ -40,7 +41,7 @@ def findings(summary: Summary) -> list[str]:
     if nights > 1:
         range_of = "where nine nights in ten lie" if nights >= ENOUGH_NIGHTS else "the lowest and the highest night"
         sentences[0] += f" In parentheses: {range_of}."
-    return [*sentences, _errors(summary)]
+    return [*sentences, *_errors(summary)]
 
 
 def _held(summary: Summary) -> str:
@@ -49,8 +50,17 @@ def _held(summary: Summary) -> str:
 
 
 def _in_by(summary: Summary) -> str:
-    half, most = (_clocks(summary["reported_by"][share]) for share in ("p50", "p95"))
-    return f"Half of the results are in by {half}, 95 % by {most}."
+    half, most = (summary["reported_by"][share] for share in ("p50", "p95"))
+    if half["p50"] is None:
+        return f"Half of the results never come in{_at_best(half)}."
+    if most["p50"] is None:
+        return f"Half of the results are in by {_clocks(half)}; 95 % never come in{_at_best(most)}."
+    return f"Half of the results are in by {_clocks(half)}, 95 % by {_clocks(most)}."
+
+
+def _at_best(band: Mapping[str, str | None]) -> str:
+    """Of what never happens on the usual night, when it does on a good one."""
+    return "" if band["p05"] is None else f" on the usual night, on a good one by {''.join(_clock(band['p05']))}"
 
 
 def _seen(summary: Summary) -> str:
@@ -64,16 +74,24 @@ def _check_in(summary: Summary) -> list[str]:
     wait, delay = checkin["wait_minutes"], checkin["start_delay_minutes"]
     in_line = f"{_share(checkin['in_line_at_call_to_order_share'])} still stand in line at "
     in_line += _point(summary["reported_share"])(0)["at"]
-    return [
-        f"At check-in one person in ten waits {_minutes(wait['p90'])} or longer; {in_line}.",
-        f"Half of the precincts start {_minutes(delay['p50'])} late or later, one in ten {_minutes(delay['p90'])}.",
-    ]
+    starts = f"start {_minutes(delay['p50'])} late or later, one in ten {_minutes(delay['p90'])}."
+    begun = f"Half of the precincts {starts}"
+    if checkin["in_line_at_call_to_order_share"] > HALF and not delay["p50"]:  # whoever waits for a line starts late
+        begun = f"Of the precincts that begin at all, half {starts}"
+        if not delay["p99"]:
+            begun = "No precinct in which people still stand in line ever begins."
+    return [f"At check-in one person in ten waits {_minutes(wait['p90'])} or longer; {in_line}.", begun]
 
 
 def _hotline(summary: Summary) -> str:
     hotline = summary["hotline"]
     if not hotline["calls"]["p50"]:
         return "Nobody calls the hotline."
+    if not hotline["answered"]["p50"]:
+        return "Nobody answers the hotline."
+    if not hotline["reports_taken"]["p50"]:
+        tried = hotline["reports_called_in"]["p50"]
+        return f"No chair {'gets through' if tried else 'calls'} to report by telephone{_given_up(hotline)}."
     hold = hotline["hold_minutes"]
     holds = f"Half of the chairs who report by telephone hold for {_minutes(hold['p50'])} or longer, one in ten for "
     holds += _minutes(hold["p90"])
@@ -81,19 +99,23 @@ def _hotline(summary: Summary) -> str:
         holds = "Nine in ten of the chairs who report by telephone are answered within a minute"
     if not hotline["abandoned_share"] and not hotline["busy_share"]:
         return f"{holds}; nobody hangs up or meets a busy tone."
+    return f"{holds}{_given_up(hotline)}."
+
+
+def _given_up(hotline: Summary) -> str:
     return (
-        f"{holds}; {_share(hotline['abandoned_share'])} of all who hold hang up unanswered, and "
-        f"{_share(hotline['busy_share'])} of the calls meet a busy tone."
+        f"; {_share(hotline['abandoned_share'])} of all who hold hang up unanswered, and "
+        f"{_share(hotline['busy_share'])} of the calls meet a busy tone"
     )
 
 
-def _errors(summary: Summary) -> str:
+def _errors(summary: Summary) -> list[str]:
+    if summary["channels"]["none"] == 1:
+        return []  # what never came in is neither right nor wrong
     differs = round(summary["winner"]["differs_share"] * summary["nights"])
     of_nights = f"{differs} of {summary['nights']} night{'s' if summary['nights'] > 1 else ''}"
-    return (
-        f"In the end {_percent(summary['errors']['reported_wrong'])} of the sites' results are wrong; "
-        f"headquarters' numbers name another winner than the rooms did in {of_nights}."
-    )
+    wrong = f"In the end {_percent(summary['errors']['reported_wrong'])} of the sites' results are wrong"
+    return [f"{wrong}; headquarters' numbers name another winner than the rooms did in {of_nights}."]
 
 
 def _point(curve: Any) -> Callable[[int], Any]:

@@ -373,6 +373,11 @@ def default_measures(call_to_order: int = USUAL_CALL_TO_ORDER) -> list[Measure]:
 def parse_goal(text: str, call_to_order: int = USUAL_CALL_TO_ORDER) -> Goal:
     """`METRIC OP VALUE [in SHARE of nights]`, such as "reported_by_95 <= 23:30 in 90 % of nights"."""
     match = _GOAL.fullmatch(text.strip())
+    if match and not match[4] and (short := _NO_NIGHTS.search(match[3])):
+        raise InputError(
+            f'{text.strip()!r} given: `of nights` is missing: expected "{" ".join(text.split())} of nights", or the '
+            f'goal without "{" ".join(short[0].split())}"'
+        )
     if not match:
         raise InputError(
             f"{text.strip()!r} given: expected a goal: measure, <, <=, > or >=, value, perhaps in what share of "
@@ -439,6 +444,7 @@ A precision is `MEASURE +- VALUE`: half the width of the 95 % interval of the me
 `reported_by_95 +- 10 min`.
 """
 _GOAL = re.compile(r"([^<>=≤≥]+?)\s*(<=|>=|<|>|≤|≥)\s*([^<>=≤≥]+?)(?:\s+in\s+([^<>=≤≥]+?)\s+of\s+(?:all\s+)?nights)?")
+_NO_NIGHTS = re.compile(r"\s+in\s+[\d.]+\s*%?$")
 _PRECISION = re.compile(r"(.+?)\s*(?:\+-|\+/-|±)\s*(.+)")
 _COMPARES: dict[str, Callable[[float, float], bool]] = {
     "<": lambda one, other: one < other,

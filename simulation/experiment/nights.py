@@ -37,6 +37,7 @@ from simulation.experiment.store import (
     write_rows,
 )
 from simulation.progress import Progress
+from simulation.report.words import plural
 from simulation.scenario import Scenario
 from simulation.workers import Job
 
@@ -121,6 +122,8 @@ def run_nights(
         )
         if place.is_whole(force, free=("run.nights",) if precision else ()):
             return _there_already(place, scenario, seed, fixed, precision, nights, notices)
+        if resume and not force:
+            _check_kept(place, nights)
 
     def kept() -> str:
         done = len(NightStore(place.store, KEEP_EVENTS in keep).finished(nights)) if place else 0
@@ -207,12 +210,24 @@ def _write(
         write_frame(folder / KEPT_FILES[KEEP_EVENTS], store.events(nights))
     (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     worst = worst_nights(store.precincts(nights))
-    report = render(found.scenario, found.rows, found.precincts(), summary, run, worst=worst)
+    said = (found.reached.text(),) if found.reached else ()
+    report = render(found.scenario, found.rows, found.precincts(), summary, run, worst=worst, said=said)
     (folder / REPORT_FILE).write_text(report, encoding="utf-8")
     if pdf:
         from simulation.report.pdf import as_pdf
 
         (folder / PDF_FILE).write_bytes(as_pdf(report))
+
+
+def _check_kept(place: Folder, nights: int) -> None:
+    """InputError where nights are finished that the run would delete unread."""
+    beyond = NightStore(place.store, with_events=False).beyond(nights)
+    if beyond:
+        raise InputError(
+            f"{place.shown_partial}: holds {plural(beyond, 'finished night')} more than -n {nights:,} takes, which "
+            "would be deleted: go on with the -n that it began with, choose another folder with --out, or start over "
+            "with --force"
+        )
 
 
 def _there_already(

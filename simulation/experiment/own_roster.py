@@ -26,10 +26,8 @@ def notices(scenario: Scenario) -> tuple[str, ...]:
     expected = _expected(scenario)
     times = people / expected
     shown = f"{times:,.0f}" if times >= 10 else f"{times:.1f}" if times >= 1 else f"{times:.2g}"
-    return (
-        f"turnout.people = {people:,} ({_set_by(scenario, 'turnout.people')}) makes {shown} times the {expected:,} "
-        "people that the roster expects; --set turnout.people=none takes the roster's own.",
-    )
+    makes = f"turnout.people = {people:,} ({_set_by(scenario, 'turnout.people')}) makes {shown} times the {expected:,}"
+    return (f"{makes} people that the roster expects; --set turnout.people=none takes the roster's own.",)
 
 
 def inherits_people(scenario: Scenario) -> str:

@@ -58,16 +58,20 @@ class Reached:
         return f"{known}." if self.enough else f"{known}: too few for {self.precision.text}."
 
     def json(self) -> dict[str, Any]:
-        """The same as numbers, in the measure's own unit (shares 0 to 1, times in ms)."""
+        """The same as numbers, in the measure's own unit (shares 0 to 1, times in ms), and as people read them."""
+        measure = self.precision.measure
         return {
             "wanted": self.precision.text,
-            "measure": self.precision.measure.name,
+            "measure": measure.name,
             "reached": self.enough,
             "nights": self.nights,
             "never": self.never,
             "confidence": _CONFIDENCE,
+            "unit": {"clock": "ms since midnight", "min": "ms", "%": "share"}.get(measure.unit, measure.unit),
             "mean": None if self.never else self.mean,
             "half_width": None if self.never else self.half_width,
+            "mean_shown": None if self.never else measure.shown(self.mean),
+            "half_width_shown": None if self.never else measure.difference(self.half_width).lstrip("+"),
         }
 
 

@@ -34,6 +34,8 @@ LUCK = "the night's luck"  # everything that is drawn anew each night
 OTHERS = "all other assumptions"
 LEVELS = 4  # of Morris' grid
 WIDTH = 100
+WIDE = 0.4  # an interval of a share: what is known no better is hardly known
+USUAL_BASE = 256
 CLEAR = 0.02  # below, a share of the uncertainty is nothing to find out
 
 
@@ -41,7 +43,7 @@ CLEAR = 0.02  # below, a share of the uncertainty is nothing to find out
 class Plan:
     """How many nights the methods take."""
 
-    base: int = 256  # of the Saltelli sample; a power of two
+    base: int = USUAL_BASE  # of the Saltelli sample; a power of two
     trajectories: int = 8  # of Morris
     swings: int = 4  # nights at each end of each assumption
     most: int = 8  # assumptions that get Sobol indices of their own
@@ -110,9 +112,17 @@ class OfMeasure:
         found = [key for key, effect in self.effects.items() if effect.mu_star or effect.swing]
         return sorted(found, key=lambda key: (-abs(self.effects[key].swing), key))
 
+    def share(self, name: str) -> tuple[float, float]:
+        """A factor's part of the uncertainty, and half the width of its interval.
+
+        Of an assumption what knowing it would remove; of luck what would be left if every assumption were known.
+        """
+        index = self.indices[name]
+        return (index.total, index.total_error) if name == LUCK else (index.first, index.first_error)
+
     def by_index(self) -> list[str]:
         """The factors with an index, the largest share first."""
-        return sorted(self.indices, key=lambda name: (-self.indices[name].first, name))
+        return sorted(self.indices, key=lambda name: (-self.share(name)[0], name))
 
 
 @dataclass(frozen=True)
@@ -177,6 +187,7 @@ class Sensitivity:
             "base_sample": self.plan.base,
             "trajectories": self.plan.trajectories,
             "next": self.advice(),
+            "caveat": self.caveat(),
             "find_out": [assumption.key for assumption in self.ranked()],
             "unused": [assumption.key for assumption in self.unused],
             "assumptions": [
@@ -184,6 +195,26 @@ class Sensitivity:
             ],
             "measures": [_of_measure_json(of) for of in self.of_measures],
         }
+
+    def caveat(self) -> str:
+        """A sentence where the sample is too small for what it is asked; nothing where it will do."""
+        told = [(of, name) for of in self.of_measures for name in of.by_index()[:2]]
+        if not told:
+            return ""
+
+        def interval(one: tuple[OfMeasure, str]) -> tuple[float, float]:
+            share, error = one[0].share(one[1])
+            return max(0.0, share - error), min(1.0, share + error)
+
+        of, name = max(told, key=lambda one: interval(one)[1] - interval(one)[0])
+        low, high = interval((of, name))
+        if high - low <= WIDE:
+            return ""
+        more = max(USUAL_BASE, 2 * self.plan.base)
+        return (
+            f"Too few nights to tell these shares: that of {name} in the uncertainty about {of.measure.name} may be "
+            f"anything from {_percent(low)} to {_percent(high)} (95 % confidence); -n {more} plays more."
+        )
 
     def advice(self) -> str:
         """One paragraph: what to find out next, in order, and what is luck that no research removes."""
@@ -201,7 +232,7 @@ class Sensitivity:
             sentences.append("No single assumption stands out: knowing any one of them would remove little.")
         lucky = [of for of in self.of_measures if LUCK in of.indices]
         if lucky:
-            said = _and([_share_of(of, LUCK, total=True) for of in lucky])
+            said = _and([_share_of(of, LUCK) for of in lucky])
             sentences.append(f"Luck, which no research removes, is about {said}.")
         still = [of.measure.name for of in self.of_measures if not of.indices]
         sentences += [f"{name} is the same in every night." for name in still]
@@ -269,8 +300,9 @@ def result_text(found: Sensitivity, folder: Path | None) -> str:
     title = f"{found.scenario.spec.title} ({found.scenario.name})"
     lines = [f"{title}: {len(found.assumptions)} assumptions, {found.nights:,} nights, seed {found.seed}"]
     lines += textwrap.wrap(found.advice(), WIDTH)
+    lines += textwrap.wrap(found.caveat(), WIDTH)
     for of in found.of_measures:
-        shares = [f"{name} {_percent(of.indices[name].first)}" for name in of.by_index()[:4]]
+        shares = [f"{name} {_percent(of.share(name)[0])}" for name in of.by_index()[:4]]
         said = ", ".join(shares) if shares else f"{of.measure.shown(of.usual)} in every night"
         lines += textwrap.wrap(f"{of.measure.name}: {said}", WIDTH, initial_indent="- ", subsequent_indent="  ")
     if folder is not None:
@@ -400,9 +432,8 @@ def _of_measure_json(of: OfMeasure) -> dict[str, Any]:
     }
 
 
-def _share_of(of: OfMeasure, name: str, *, total: bool = False) -> str:
-    index = of.indices[name]
-    return f"{_percent(index.total if total else index.first)} of the uncertainty about {of.measure.name}"
+def _share_of(of: OfMeasure, name: str) -> str:
+    return f"{_percent(of.share(name)[0])} of the uncertainty about {of.measure.name}"
 
 
 def _percent(share: float) -> str:

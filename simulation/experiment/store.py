@@ -28,6 +28,7 @@ KEEPS = (KEEP_PRECINCTS, KEEP_EVENTS)
 ROW_GROUP = 1 << 18  # rows; fixed, so that the bytes of a Parquet file do not depend on who wrote it
 _COMPRESSION: Literal["zstd"] = "zstd"
 _UNFINISHED = ".writing"
+_ROW = ".json"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ class NightStore:
             for number in range(nights)
             if _row(number) in here and (not self.with_events or _events(number) in here)
         ]
+
+    def beyond(self, nights: int) -> int:
+        """How many are finished of the nights that follow the first `nights`."""
+        return sum(name.endswith(_ROW) and int(name.removesuffix(_ROW)) >= nights for name in self.store.names())
 
     def rows(self, nights: int, since: int = 0) -> list[Row]:
         """The rows of nights.parquet, in order of night."""
@@ -150,7 +155,7 @@ def write_frame(path: Path, frame: pl.DataFrame | pl.LazyFrame) -> None:
 
 
 def _row(number: int) -> str:
-    return f"{number:07d}.json"
+    return f"{number:07d}{_ROW}"
 
 
 def _precincts(number: int) -> str:

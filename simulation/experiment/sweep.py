@@ -257,8 +257,8 @@ def parse_vary(text: str) -> Axis:
             return _grid(text, key, match.groups(), read, shown, unit)
     if re.match(r"[^,\[{\"']*:[^,]*:", values) and "," not in values:
         raise InputError(
-            f"--vary {text}: expected FROM:TO:STEP of one kind: 20:100:10, 0.1:0.5:0.1, 10 min:20 min:2 min, "
-            "18:00:19:00:15 min"
+            f"--vary {text}: expected FROM:TO:STEP of one kind: 20:100:10, 0.1:0.5:0.1, 40%:80%:20%, "
+            "10 min:20 min:2 min, 18:00:19:00:15 min"
         )
     return _list(text, key, values)
 
@@ -476,12 +476,19 @@ def _plain(number: Decimal) -> object:
     return int(number) if number == number.to_integral_value() else float(number)
 
 
+def _share(text: str) -> Decimal:
+    """Percent as the share that a scenario holds."""
+    return Decimal(text.removesuffix("%").strip()) / 100
+
+
+_PERCENT = r"\d+(?:\.\d+)? ?%"
 _NUMBER = r"-?\d+(?:\.\d+)?"
 _TIME = r"(?:\+\d{1,2}d )?\d{1,2}:\d{2}"
 _LENGTH = r"\d+(?:\.\d+)? ?(?:ms|s|min|h|d)"
 _KINDS: tuple[tuple[Any, Any, str, tuple[str, str]], ...] = (
     # how FROM and TO are read, how a value is written, its unit, patterns of FROM, TO and of STEP
     (_decimal, _plain, "", (_NUMBER, _NUMBER)),
+    (_share, _plain, "", (_PERCENT, "-?" + _PERCENT)),
     (parse_duration, format_duration, "ms", (_LENGTH, "-?" + _LENGTH)),
     (parse_clock, format_clock, "ms", (_TIME, "-?" + _LENGTH)),
 )
@@ -491,7 +498,7 @@ def _grid(text: str, key: str, parts: Sequence[str], read: Any, shown: Any, unit
     """Equal steps from FROM to TO, as far as they fit."""
     try:
         low, high = read(parts[0]), read(parts[1])
-        step = parse_duration(parts[2].removeprefix("-")) if unit else _decimal(parts[2])
+        step = parse_duration(parts[2].removeprefix("-")) if unit else read(parts[2].removeprefix("-"))
     except ValueError as error:
         raise InputError(f"--vary {text}: expected {error}") from None
     if step <= 0 or parts[2].startswith("-"):
@@ -513,6 +520,8 @@ def _list(text: str, key: str, values: str) -> Axis:
         found: list[object] = tomllib.loads(f"values = [{values}]")["values"]
     except tomllib.TOMLDecodeError:
         found = [_toml_or_text(value.strip()) for value in values.split(",")]
+    if all(isinstance(value, str) and re.fullmatch(_PERCENT, value) for value in found):
+        found = [_plain(_share(str(value))) for value in found]
     if len(found) < 2 or "" in found:
         raise InputError(f"--vary {text}: expected two values or more: FROM:TO:STEP, or A,B,C")
     if any(found.count(value) > 1 for value in found):

@@ -24,12 +24,15 @@ def render(
     run: Mapping[str, Any],
     *,
     worst: Sequence[Mapping[str, Any]] = (),
+    said: Sequence[str] = (),
 ) -> str:
     """The whole page; equal input gives equal text.
 
     `rows` are `Night.row` of every night, `summary` is `summarize` of them, `precincts` has one row a site over all
-    nights, `run` has seed, nights, fixed, engine and versions; `worst` are rows of `worst_nights`, to be told in short.
+    nights, `run` has seed, nights, fixed, engine and versions; `worst` are rows of `worst_nights`, to be told in short;
+    `said` is what else to know about the numbers, a sentence each.
     """
+    from simulation.experiment.own_roster import notices
     from simulation.report import basis, channels, checkin, costs, errors, hotline, maps, results, top
     from simulation.report import worst as worst_precincts
     from simulation.report.forecast import Forecast
@@ -44,6 +47,8 @@ def render(
         story=scenario.spec.story,
         basis=top.basis(forecast),
         ranges=top.ranges(forecast),
+        said=said,
+        notices=notices(scenario),
         key_numbers=top.key_numbers(forecast),
         chapters=chapters,
         sections=basis.sections(scenario),

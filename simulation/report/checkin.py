@@ -101,17 +101,21 @@ def _over_the_evening(forecast: Forecast) -> Panel:
 
 
 def _waits(forecast: Forecast) -> Table:
+    never = int((forecast.precincts["start_delay_ms_p50"] < 0).sum())
+    half = "half of the precincts that begin" if never else "half of the precincts"
     rows = []
     for name, column in (
         ("half of the people wait longer than", "wait_p50_ms"),
         ("one in ten waits longer than", "wait_p90_ms"),
         ("one in a hundred waits longer than", "wait_p99_ms"),
-        ("half of the precincts start late by", "start_delay_p50_ms"),
+        (f"{half} start late by", "start_delay_p50_ms"),
         ("one in ten starts later than by", "start_delay_p90_ms"),
         ("the latest starts late by", "start_delay_max_ms"),
     ):
         band = forecast.band(column)
         rows.append([name, duration(band.p50), duration_range(band.p05, band.p95)])
+    if never:
+        rows.append(["precincts that never begin", number(never), ""])
     head = ["", usual_name(forecast), range_name(forecast)]
     return Table("waits", "Waits and late starts", head, rows, usual=1, ranges=(2,)).of(forecast)
 

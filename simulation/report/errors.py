@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from simulation.night.order import Channel
 from simulation.night.summary import quantile
 from simulation.report import plot
 from simulation.report.chapter import Chapter, Panel, Table, range_name, usual_name, with_range
@@ -53,6 +54,8 @@ def chapter(forecast: Forecast) -> Chapter:
 
 def finding(forecast: Forecast) -> str:
     """The sentence above the picture."""
+    if forecast.band(lambda row: row["sites"] - row["channels"][Channel.NONE]).p95 == 0:
+        return "No result comes in, so none of them is right or wrong"
     received, wrong = (forecast.band(name) for name in ("wrong_on_receipt", "wrong"))
     if received.p95 == 0 and wrong.p95 == 0:
         return "Every result that headquarters holds is right"

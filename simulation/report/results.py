@@ -13,6 +13,7 @@ from simulation.report.forecast import Band, Forecast
 from simulation.report.plot import Sheet, color
 from simulation.report.words import (
     DASH,
+    JOINED,
     THIN,
     capitalized,
     clock,
@@ -175,8 +176,8 @@ def _against_history(forecast: Forecast) -> Panel:
     verdicts = forecast.summary["history"]
     inside = sum(verdict["inside"] for verdict in verdicts)
     sentence = history_finding(forecast, inside, len(verdicts))
-    head = ["", "really", usual_name(forecast), range_name(forecast), "in the range?"]
-    rows = _history_rows(forecast, iter(verdicts))
+    head = ["", "really", usual_name(forecast), range_name(forecast).replace(JOINED, " "), "inside?"]
+    rows = [[_may_part(cell) for cell in row] for row in _history_rows(forecast, iter(verdicts))]
     caption = "What was published of the real night, and the simulated nights"
     table = Table("history", caption, head, rows, text_columns=(0, 4), usual=2, ranges=(3, 4)).of(forecast)
     note = ""
@@ -218,11 +219,11 @@ def _history_rows(forecast: Forecast, verdicts: Any) -> list[list[str | Cell]]:
             rows.append([name, f"{_tenths(real)}{THIN}%", f"{usual}{THIN}%", range_, verdict])
     for index, hold in enumerate(history.holds):
         holds = bands_or_never([row["holds_at_history_ms"][index] for row in forecast.rows])
-        low, usual, high = (holds[name] for name in ("p05", "p50", "p95"))
-        verdict = _verdict(next(verdicts), low is None or hold.hold < low)
-        shown = NOBODY if usual is None else duration(usual)
+        shortest, median, longest = (holds[name] for name in ("p05", "p50", "p95"))
+        verdict = _verdict(next(verdicts), shortest is None or hold.hold < shortest)
+        shown = NOBODY if median is None else duration(median)
         name = f"on hold until answered, {clock(hold.at, brief=True)}"
-        rows.append([name, duration(hold.hold), shown, _range_of_holds(low, high), verdict])
+        rows.append([name, duration(hold.hold), shown, _range_of_holds(shortest, longest), verdict])
     return rows
 
 
@@ -231,6 +232,11 @@ def _range_of_holds(low: int | None, high: int | None) -> str:
     if low is None:
         return NOBODY
     return f"{duration(low)} to {NOBODY}" if high is None else duration_range(low, high)
+
+
+def _may_part(cell: str | Cell) -> str | Cell:
+    """The cell with ordinary blanks: five columns fit on a telephone only where lines end within times."""
+    return cell.replace(JOINED, " ") if isinstance(cell, str) else cell
 
 
 def _tenths(share: float) -> str:

@@ -39,7 +39,10 @@ def page(found: Sensitivity, command: str, engine: str) -> str:
         title=found.scenario.spec.title,
         story=headline(found),
         key_numbers=_key_numbers(found),
-        findings=[chapter.panels[0].finding for chapter in chapters],
+        findings=[
+            *filter(None, [found.caveat().replace("-n ", f"-n{JOINED}")]),
+            *(chapter.panels[0].finding for chapter in chapters),
+        ],
         basis=basis,
         chapters=chapters,
         command=command,
@@ -89,14 +92,13 @@ def _lower(text: str) -> str:
 def _key_numbers(found: Sensitivity) -> list[KeyNumber]:
     numbers = [KeyNumber(number(len(found.assumptions)), "assumptions are ranges")]
     of, by_key = found.of_measures[0], {a.key: _lower(a.meaning) for a in found.assumptions}
-    for name in [key for key in of.by_index() if of.indices[key].first > 0][:2]:
+    for name in [key for key in of.by_index() if of.share(key)[0] > 0][:2]:
         what = "is luck of the night" if name == LUCK else f"is {by_key.get(name, name)}"
         numbers.append(
             KeyNumber(_share(of, name), f"of the uncertainty about {of.measure.name} {what}", _interval(of, name))
         )
     if LUCK in of.indices and LUCK not in of.by_index()[:2]:
-        lucky = of.indices[LUCK]
-        numbers.append(KeyNumber(_percent(lucky.total), "of it is luck, which no research removes"))
+        numbers.append(KeyNumber(_share(of, LUCK), "of it is luck, which no research removes", _interval(of, LUCK)))
     return numbers
 
 
@@ -105,7 +107,7 @@ def _percent(share: float) -> str:
 
 
 def _share(of: OfMeasure, name: str) -> str:
-    return _percent(of.indices[name].first)
+    return _percent(of.share(name)[0])
 
 
 def _between(value: float, error: float) -> str:
@@ -114,7 +116,7 @@ def _between(value: float, error: float) -> str:
 
 
 def _interval(of: OfMeasure, name: str) -> str:
-    return _between(of.indices[name].first, of.indices[name].first_error)
+    return _between(*of.share(name))
 
 
 # What to find out
@@ -160,7 +162,7 @@ def _cell(of: OfMeasure, name: str) -> str:
 
 
 def _luck(of: OfMeasure) -> str:
-    return _percent(of.indices[LUCK].total) if LUCK in of.indices else ""
+    return _cell(of, LUCK)
 
 
 # One measure
@@ -204,9 +206,9 @@ def _indices(name: str, of: OfMeasure) -> Panel:
     what = "the luck of the night" if first == LUCK else first
     sentence = f"{_share(of, first)} of the uncertainty about {of.measure.name} is {what}"
     if first != LUCK:
-        sentence += f", {_percent(of.indices[LUCK].total)} luck"
+        sentence += f", {_share(of, LUCK)} luck"
     said = ", ".join(f"{key} {_share(of, key)}" for key in ordered[:SHOWN])
-    rows = [[key, _share(of, key), _interval(of, key)] for key in ordered]
+    rows = [[f"{key}, with others" if key == LUCK else key, _share(of, key), _interval(of, key)] for key in ordered]
     totals = [
         [key, _percent(of.indices[key].total), _between(of.indices[key].total, of.indices[key].total_error)]
         for key in ordered
@@ -222,10 +224,11 @@ def _indices(name: str, of: OfMeasure) -> Panel:
         for k, key in enumerate(seen):
             index, y = of.indices[key], k * (NAME + BAR + GAP)
             axes.text(0, y + 14, key, va="baseline", color=color("ink"))
-            total, alone = (min(1.0, max(0.0, share)) * unit for share in (index.total, index.first))
+            total, alone = (min(1.0, max(0.0, share)) * unit for share in (index.total, min(index.first, index.total)))
             axes.barh(y + NAME + BAR / 2, total, height=BAR, color=color("fan-inner"), linewidth=0)
             axes.barh(y + NAME + BAR / 2, alone, height=BAR, color=color("forecast"), linewidth=0)
-            ends = [min(1.0, max(0.0, index.first + side * index.first_error)) * unit for side in (-1, 1)]
+            share, error = of.share(key)
+            ends = [min(1.0, max(0.0, share + side * error)) * unit for side in (-1, 1)]
             axes.plot(ends, [y + NAME + BAR / 2] * 2, color=color("ink"), linewidth=1.5)
             at = max(total, ends[1]) + 8
             axes.text(
@@ -249,7 +252,9 @@ def _indices(name: str, of: OfMeasure) -> Panel:
         picture,
         table,
         more,
-        f"The thin line, and the interval: 95{THIN}% of bootstrap samples.",
+        f"The thin line, and the interval: 95{THIN}% of bootstrap samples. The number beside a bar is what knowing "
+        "that assumption alone would remove; of luck it is its share together with others, which would be left if "
+        "every assumption were known.",
     )
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from simulation.experiment.run_file import versions
 from simulation.experiment.staffing import Judged, StaffPlan
 from simulation.experiment.staffing.confidence import CONFIDENCE
-from simulation.experiment.staffing.findings import findings
+from simulation.experiment.staffing.findings import findings, waits_sentence
+from simulation.experiment.staffing.operators import busiest
 from simulation.night.curves import SIZE_CLASSES
 from simulation.night.summary import median
 from simulation.randomness import Integers
@@ -26,7 +27,6 @@ from simulation.report.comparison import typeset
 from simulation.report.pages import page as rendered
 from simulation.report.plot import Sheet, color
 from simulation.report.words import capitalized, clock, duration, number, percent, plural
-from simulation.scenario.values import HOUR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,6 +92,9 @@ def _key_numbers(found: StaffPlan) -> list[KeyNumber]:
         numbers.append(KeyNumber(number(stations[0]), "check-in stations", _instead(number(stations[1]))))
     if found.plan.rota is not None:
         numbers.append(KeyNumber(number(round(hours[0])), "operator hours", _instead(number(round(hours[1])))))
+    if not found.targets and found.waits:
+        wait, before = map(duration, found.waits.p90_ms)
+        numbers.append(KeyNumber(wait, "one person in ten waits longer at check-in", _instead(before)))
     numbers.append(KeyNumber(f"${dollars[0]:,}", "for stations and operators", _instead(f"${dollars[1]:,}")))
     if found.judged:
         weakest = min(found.judged, key=lambda judged: judged.at_least - judged.target.goal.share)
@@ -246,11 +249,11 @@ def _about_operators(found: StaffPlan) -> str:
     rota = found.plan.rota or ()
     if not any(rota):
         return "The targets are met without any operator"
-    most = max(range(len(rota)), key=lambda k: rota[k])
+    start, end, most = busiest(found.slots, rota)
     last = max(k for k, count in enumerate(rota) if count)
     after = found.slots[last].end
     rest = "" if last == len(rota) - 1 else f"; after {clock(after)} no target needs any"
-    return f"Most operators are needed at {clock(found.slots[most].start)}: {number(rota[most])}{rest}"
+    return f"Most operators are needed from {clock(start)} to {clock(end)}: {number(most)}{rest}"
 
 
 def _tenths(value: float) -> str:
@@ -313,13 +316,9 @@ def _about_stations(found: StaffPlan, pairs: Sequence[tuple[str, int, int]]) -> 
 
 
 def _about_waiting(found: StaffPlan) -> str:
-    hours = [median([row["wait_total_ms"] for row in rows]) / HOUR for rows in (found.rows, found.rows_before)]
     longest = max((row["wait_p99_ms"] for row in found.rows), default=0)
-    return typeset(
-        f"People stand in line for {number(round(hours[0]))} hours on the usual night, all together; with the "
-        f"scenario's own stations for {number(round(hours[1]))}. On the worst of the fresh nights one person in a "
-        f"hundred waits longer than {duration(longest)}."
-    )
+    worst = f"On the worst of the fresh nights one person in a hundred waits longer than {duration(longest)}."
+    return typeset(" ".join([*waits_sentence(found), worst]))
 
 
 def _changes(found: StaffPlan) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from simulation.night.order import Channel
 from simulation.report.chapter import KeyNumber
 from simulation.report.checkin import lines_gone
 from simulation.report.forecast import Forecast
@@ -28,6 +29,8 @@ def _hold(forecast: Forecast) -> KeyNumber:
         return KeyNumber("no one", "has to report by hotline")
     if forecast.band("answered").p50 == 0:
         return KeyNumber("no one", "answers the hotline")
+    if forecast.band(lambda row: row["channels"][Channel.PHONE]).p50 == 0:
+        return KeyNumber("no one", "gets through to the hotline to report")
     hold = forecast.band("hold_p50_ms")
     return KeyNumber(
         duration(hold.p50), "on hold to report a result", _range(forecast, duration_range(hold.p05, hold.p95))

@@ -90,6 +90,14 @@ def test_the_page_fits_its_screen(browser: Browser, report: Path, size: dict[str
     page.close()
 
 
+def test_on_a_phone_every_verdict_about_a_published_figure_is_seen(browser: Browser, report: Path) -> None:
+    page = opened(browser, report, PHONE)
+    table = page.locator("[aria-labelledby=history-caption]")
+    assert table.locator("td.inside, td.outside").count() == 11
+    assert table.evaluate("one => one.scrollWidth <= one.clientWidth")
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
 def test_the_page_meets_wcag(

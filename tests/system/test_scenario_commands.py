@@ -170,3 +170,28 @@ def test_every_command_and_option_says_what_it_does() -> None:
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.help, (command.name, parameter.name)
+
+
+def test_a_roster_that_the_nights_people_do_not_fit_is_said_to_be_so(folder: Path) -> None:
+    rows = run("roster", "synthesize", "iowa-2020").stdout.splitlines(keepends=True)
+    (folder / "small.csv").write_text("".join(rows[:71]))
+    checked = run("check", "iowa-2020", "--roster", "small.csv")
+    assert (checked.exit_code, checked.stderr) == (0, "")
+    assert checked.stdout.splitlines()[-1].startswith("- turnout.people = 176,352 (iowa-2020.toml line ")
+    as_json = json.loads(run("check", "iowa-2020", "--roster", "small.csv", "--json").stdout)
+    assert as_json["notes"][-1].startswith("turnout.people = 176,352")
+    begun = run("new", "mine.toml", "--from", "iowa-2020")
+    assert begun.stderr.startswith("turnout.people = 176,352 comes with iowa-2020")
+    assert run("new", "other.toml").stderr == ""
+
+
+def test_a_file_that_is_no_scenario_is_told_with_what_was_meant(folder: Path) -> None:
+    run("new", "mine.toml")
+    (folder / "experiment.toml").write_text("[run]\nseed = 1\n")
+    mistyped = run("check", "mine.tml")
+    assert (mistyped.exit_code, mistyped.stderr) == (2, "mine.tml: no such scenario file; did you mean mine.toml?\n")
+    experiment = run("simulate", "experiment.toml")
+    assert experiment.exit_code == 2
+    assert experiment.stderr.startswith("experiment.toml: this is an experiment, no night: run the command that ")
+    assert "did you mean mine.toml?" in run("check", "mine").stderr
+    assert run("check", "nowhere.toml").stderr == "nowhere.toml: no such scenario file\n"

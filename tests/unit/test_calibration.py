@@ -15,7 +15,9 @@ from simulation.experiment.assumptions import POSITIONS, changed, field_of, rang
 from simulation.experiment.calibration import (
     Calibration,
     Curve,
+    Fit,
     Point,
+    _natural,
     calibrate,
     file_text,
     find_curve,
@@ -132,6 +134,16 @@ def test_the_calibrated_night_forecasts_the_curve_in_a_narrower_band() -> None:
         assert fit.was_inside
         assert fit.is_inside
         assert fit.after[2] - fit.after[0] < 0.5 * (fit.before[2] - fit.before[0])
+
+
+def test_a_figure_at_the_very_end_of_the_band_lies_in_it() -> None:
+    """36 of 60 sites are 60 %, which a scenario holds in binary; 33.3 % of 60 are 20 sites, as whole as sites are."""
+    for observed, sites in ((0.6, 36), (0.333, 20), (0.334, 20)):
+        (point,) = made(("reported", 21 * HOUR, observed)).points
+        assert _natural(point) == observed
+        low, high = (Fit(point, observed, band, band, 1.0, 60) for band in ((0, 0, sites / 60), (sites / 60, 1, 1)))
+        assert (low.is_inside, high.is_inside, low.was_inside) == (True, True, True)
+        assert not Fit(point, observed, (0, 0, 1), (0, 0, (sites - 1) / 60), 1.0, 60).is_inside
 
 
 def test_a_figure_that_all_nights_share_does_not_count() -> None:

@@ -21,7 +21,7 @@ import pytest
 from simulation import roster, workers
 from simulation.errors import InputError, UnfinishedError
 from simulation.experiment import run_nights, store
-from simulation.experiment.findings import _clocks, _minutes, _percent, _share
+from simulation.experiment.findings import _clocks, _minutes, _percent, _share, findings
 from simulation.experiment.folder import Folder
 from simulation.experiment.measures import Precision, parse_precision
 from simulation.experiment.precincts import over_all_nights, worst_nights
@@ -232,7 +232,7 @@ def test_an_interrupted_run_goes_on_only_as_itself_and_only_when_asked(
     write = store.NightStore.write
 
     def stopped(kept: store.NightStore, number: int, night: bytes) -> None:
-        if kept.finished(2):
+        if len(kept.finished(2)) == 2:
             raise KeyboardInterrupt
         write(kept, number, night)
 
@@ -244,6 +244,8 @@ def test_an_interrupted_run_goes_on_only_as_itself_and_only_when_asked(
         run_nights(few, 3, 3, workers=1, folder=tmp_path / "run")
     with pytest.raises(InputError, match=r"run\.seed"):
         run_nights(few, 3, 4, workers=1, folder=tmp_path / "run", resume=True)
+    with pytest.raises(InputError, match=r"1 finished night more than -n 1 takes.*--force"):
+        run_nights(few, 1, 3, workers=1, folder=tmp_path / "run", resume=True)
     longer = run_nights(few, 5, 3, workers=1, folder=tmp_path / "run", resume=True)
     assert longer.rows == run_nights(few, 5, 3, workers=1).rows
 
@@ -291,6 +293,8 @@ def test_the_engine_is_no_difference_because_both_play_the_same_nights() -> None
 
 
 class Told:
+    name = unit = "told"
+
     """A measure whose value stands in the row."""
 
     name = "told"
@@ -336,6 +340,28 @@ def test_what_once_never_happened_has_no_mean_and_no_night_more_is_played_for_it
     assert reached is not None
     assert (reached.nights, reached.never, reached.enough) == (20, 1, False)
     assert reached.json()["mean"] is None
+
+
+def test_a_precision_on_a_clock_time_names_its_unit_and_says_it_in_words() -> None:
+    known = parse_precision("reported_by_95 +- 60 min")
+    found = reached_by(known, [float(at) for at in (22 * HOUR, 23 * HOUR, 24 * HOUR)]).json()
+    assert (found["unit"], found["mean"]) == ("ms since midnight", 23 * HOUR)
+    assert (found["mean_shown"], found["half_width_shown"]) == ("23:00", "2 h 29 min")
+
+
+def test_the_report_says_what_a_precision_came_to(
+    few: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Sequence[str]] = []
+
+    def render(*_: object, said: Sequence[str], **__: object) -> str:
+        told.append(said)
+        return ""
+
+    monkeypatch.setattr("simulation.report.render", render)
+    found = run_nights(few, 20, 3, workers=1, precision=parse_precision("wait_p90 +- 1 h"), folder=tmp_path / "run")
+    assert found.reached is not None
+    assert told == [(found.reached.text(),)]
 
 
 def test_a_precision_takes_the_same_nights_for_any_number_of_workers_and_repeats(few: Scenario, tmp_path: Path) -> None:
@@ -486,3 +512,29 @@ def test_ranges_are_left_out_where_nights_do_not_differ() -> None:
 )
 def test_durations_are_said_to_the_minute(minutes: float, words: str) -> None:
     assert _minutes(minutes) == words
+
+
+def test_what_never_happens_is_said_so(few: Scenario) -> None:
+    """Results that never come, precincts that never begin, a hotline that nobody gets through: no times, no praise."""
+    summary = run_nights(few, 1, 3, workers=1).summary()
+    never = dict.fromkeys(("p05", "p25", "p50", "p75", "p95"))
+    none = dict.fromkeys(never, 0)
+    summary["reported_by"] |= {"p50": never, "p95": never}
+    summary["checkin"]["in_line_at_call_to_order_share"] = 0.997
+    summary["checkin"]["start_delay_minutes"] = {"p50": 0.0, "p90": 0.0, "p95": 0.0, "p99": 0.0}
+    summary["hotline"] |= {"reports_taken": none, "reports_called_in": {**none, "p50": 5}, "calls": {**none, "p50": 5}}
+    summary["hotline"] |= {"answered": {**none, "p50": 1}, "hold_minutes": {"p50": 0, "p90": 0}}
+    summary["channels"] = {**dict.fromkeys(summary["channels"], 0), "none": 1}
+    said = " ".join(findings(summary))
+    assert "Half of the results never come in." in said
+    assert "No precinct in which people still stand in line ever begins." in said
+    assert "No chair gets through to report by telephone; " in said
+    assert not any(praise in said for praise in ("by never", "0 min late", "within a minute", "are wrong"))
+
+    summary["reported_by"] |= {"p50": {**never, "p05": "+1d 01:00", "p50": "+1d 02:00"}}
+    summary["checkin"]["start_delay_minutes"] |= {"p90": 12.0, "p99": 15.0}
+    summary["hotline"] |= {"answered": none}
+    said = " ".join(findings(summary))
+    assert "Half of the results are in by 02:00 (01:00 to never); 95 % never come in." in said
+    assert "Of the precincts that begin at all, half start 0 min late or later, one in ten 12 min." in said
+    assert "Nobody answers the hotline." in said

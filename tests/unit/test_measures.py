@@ -319,6 +319,8 @@ def test_results_that_never_come_miss_every_deadline() -> None:
         ("wait_p90 <= 10 min >= 5 min", "expected a goal"),
         ("wait_p12 <= 10", "did you mean wait_p"),
         ("wait_p90 <= 10", '"12 min"'),
+        ("wait_p90 <= 20 min in 90%", '`of nights` is missing: expected "wait_p90 <= 20 min in 90% of nights"'),
+        ("reported@23:00 >= 90 % in 0.9", '`of nights` is missing: expected "reported@23:00 >= 90 % in 0.9 of nights"'),
         ("wait_p90 <= 10 min in 120 % of nights", "a share such as 95 %"),
         ("wait_p90 <= 10 min in 0 % of nights", "a share such as 95 %"),
     ],

@@ -20,6 +20,7 @@ from simulation.experiment.precincts import over_all_nights, worst_nights
 from simulation.night import play_night
 from simulation.night.summary import summarize
 from simulation.report import channels, checkin, costs, errors, hotline, plot, render, results, top, words, worst
+from simulation.report.chapter import Cell
 from simulation.report.forecast import Forecast
 from simulation.roster import synthesize
 from simulation.scenario import Scenario, load
@@ -374,7 +375,7 @@ def test_a_night_without_results_still_has_its_page(forecast_of: Callable[..., F
         "Nobody is left in line when the caucus is called to order at 19:00",
         "Nobody calls the hotline",
         "No result reaches headquarters in the days that the simulation looks at",
-        "Every result that headquarters holds is right",
+        "No result comes in, so none of them is right or wrong",
         "The plan costs nothing; hardly anybody waits",
     ]
     text = page.all("main")[0].text
@@ -646,7 +647,7 @@ def test_about_is_two_digits(amount: int, said: int) -> None:
 
 
 def test_history_says_plainly_what_lies_outside(forecast_of: Callable[..., Forecast]) -> None:
-    """Of the eleven published figures of 2020 one lies inside here, a hold is lower, a share higher."""
+    """Of the eleven published figures of 2020 one lies inside here, shares are higher; nobody answered is beyond."""
     change = {
         "reported_at_history": [6], "released_at_history": [0] * 5,
         "holds_at_history_ms": [60 * MINUTE, -1, -1, -1, -1],
@@ -655,11 +656,64 @@ def test_history_says_plainly_what_lies_outside(forecast_of: Callable[..., Forec
     table = results.chapter(forecast).panels[1].table
     assert table is not None
     verdicts = [cell.text for cell in (row[4] for row in table.rows) if not isinstance(cell, str)]
-    assert verdicts == ["yes", *["no, higher"] * 5, "no, lower", *["no, higher"] * 4]
+    assert verdicts == ["yes", *["no, higher"] * 5, *["no, lower"] * 5]
     assert table.rows[7][2] == "nobody answered"
     assert results.chapter(forecast).panels[1].finding == (
         "Ten of the 11 published figures of the real night lie outside the range"
     )
+
+
+def test_a_hold_on_nights_when_nobody_is_answered_is_judged_as_it_is_shown(
+    forecast_of: Callable[..., Forecast],
+) -> None:
+    """Nobody answered is beyond every hold: a band from 5 min to that holds 7 min, and says where it ends."""
+
+    def change(row: Row) -> Row:
+        hold = -1 if row["night"] % 4 == 0 else (5 + row["night"]) * MINUTE
+        return {"holds_at_history_ms": [hold] * 5}
+
+    forecast = forecast_of(change, only=20)
+    table = results.chapter(forecast).panels[1].table
+    assert table is not None
+    row = table.rows[6]
+    assert [str(cell) for cell in row[1:4]] == [f"7{THIN}min", f"18{THIN}min", f"6{THIN}min to nobody answered"]
+    assert row[4] == Cell("yes", "inside")
+    told = forecast.summary["history"][6]
+    assert (told["inside"], told["p05"], told["p95"]) == (True, 6.0, None)
+
+
+def test_a_published_share_is_judged_by_the_site_that_it_is_nearest_to(forecast_of: Callable[..., Forecast]) -> None:
+    """62.3 % of twenty sites are 12.46 sites: twelve, which all nights have."""
+    forecast = forecast_of(lambda _: {"released_at_history": [12] * 5}, only=20)
+    assert [point["inside"] for point in forecast.summary["history"][1:6]] == [True, False, False, False, False]
+
+
+def test_what_the_nights_came_from_stands_at_the_top_of_the_page(
+    forecast_of: Callable[..., Forecast], roster_file: Path
+) -> None:
+    forecast = forecast_of()
+    settings = {"hotline.operators": 1, "checkin.stations": 1}
+    crowded = replace(load("iowa-2020", settings, roster_file))
+    said = "wait_p90 is 12 min on average, known to within 20 s."
+    page = Page(render(crowded, forecast.rows, forecast.precincts, forecast.summary, forecast.run, said=[said]))
+    (notice,) = (element.text for element in page.all("p") if element.attributes.get("class") == "notice")
+    assert notice.startswith("turnout.people = 176,352 (iowa-2020.toml line ")
+    assert said in [element.text for element in page.all("p")]
+    assert "notice" not in {element.attributes.get("class") for element in Page(page_of(forecast)).all("p")}
+
+
+def test_a_night_without_results_is_not_said_to_be_right(forecast_of: Callable[..., Forecast]) -> None:
+    nothing = {"channels": [PRECINCTS, 0, 0, 0, 0, 0], "wrong_on_receipt": 0, "wrong": 0}
+    assert errors.finding(forecast_of(lambda _: nothing)) == "No result comes in, so none of them is right or wrong"
+
+
+def test_precincts_that_never_begin_are_counted(forecast_of: Callable[..., Forecast]) -> None:
+    forecast = forecast_of()
+    stuck = forecast.precincts.with_columns(start_delay_ms_p50=pl.lit(-1))
+    table = checkin.chapter(replace(forecast, precincts=stuck)).panels[0].table
+    assert table is not None
+    assert list(table.rows[-1][:2]) == ["precincts that never begin", str(PRECINCTS)]
+    assert table.rows[3][0] == "half of the precincts that begin start late by"
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,11 @@ import pytest
 from simulation.errors import InputError
 from simulation.experiment.assumptions import MIDDLE, POSITIONS, changed, ranged
 from simulation.experiment.measures import Measure, parse_measures
-from simulation.experiment.sensitivity import LUCK, OTHERS, Plan, Sensitivity, analyze, measures_of
+from simulation.experiment.sensitivity import LUCK, OTHERS, Plan, Sensitivity, analyze, measures_of, result_text
 from simulation.experiment.work import Unit
 from simulation.randomness import bits
 from simulation.report.sensitivity import page
+from simulation.report.words import percent
 from simulation.scenario import Scenario, load
 
 SEED = 7
@@ -127,6 +128,30 @@ def test_the_advice_names_the_most_helpful_first_with_meaning_range_and_source()
     )
     assert "Then clock.doors (When doors and check-in open; 18:00 to 18:30; P: " in advice
     assert "Luck, which no research removes, is about" in advice
+
+
+def test_luck_is_one_number_wherever_a_page_speaks_of_it() -> None:
+    """Where luck works together with an assumption, its share is what would be left if that were known."""
+    used = keys()[3]
+    found = played(lambda at, number: (3 * at[used] - 0.5) * (luck(number) - 0.5) + at[used], plan=Plan(base=256))
+    (of,) = found.of_measures
+    assert of.indices[LUCK].total - of.indices[LUCK].first > 0.2
+    assert of.by_index()[0] == LUCK
+    shown = f"{of.indices[LUCK].total * 100:.0f} %"
+    assert f"Luck, which no research removes, is about {shown} of the uncertainty" in found.advice()
+    assert f"{LUCK} {shown}" in result_text(found, None)
+    text = page(found, "caucus sensitivity", "compiled")
+    assert f"{percent(of.indices[LUCK].total)} of the uncertainty about in_line@19:00 is the luck of the night" in text
+
+
+def test_a_sample_that_is_too_small_says_so() -> None:
+    few, many = (played(lambda at, number: at[keys()[3]] + luck(number), plan=Plan(base=base)) for base in (8, 1024))
+    assert few.caveat().startswith("Too few nights to tell these shares: that of ")
+    assert few.caveat().endswith("(95 % confidence); -n 256 plays more.")
+    assert few.caveat() in " ".join(result_text(few, None).split())
+    assert few.summary()["caveat"] == few.caveat()
+    assert "Too few nights" in page(few, "caucus sensitivity", "compiled")
+    assert many.caveat() == ""
 
 
 def test_a_measure_that_never_varies_has_no_indices_and_says_so() -> None:

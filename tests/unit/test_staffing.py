@@ -17,11 +17,20 @@ from simulation.errors import InputError
 from simulation.experiment.measures import parse_goal
 from simulation.experiment.staffing import stations as check_in_of
 from simulation.experiment.staffing.confidence import fewest_nights, lower_bound, misses_allowed, nights_for
-from simulation.experiment.staffing.findings import stations_sentence
-from simulation.experiment.staffing.operators import Rota, Slot, fewest, rota_of, shifts_of, slots_of, trimmed
+from simulation.experiment.staffing.findings import findings, stations_sentence, waits_sentence
+from simulation.experiment.staffing.operators import Rota, Slot, busiest, fewest, rota_of, shifts_of, slots_of, trimmed
 from simulation.experiment.staffing.plan import Planner
 from simulation.experiment.staffing.result import plan_staff
-from simulation.experiment.staffing.stations import Needs, Table, for_targets, for_total, meets, needs_of, summed
+from simulation.experiment.staffing.stations import (
+    Needs,
+    Table,
+    for_targets,
+    for_total,
+    meets,
+    needs_of,
+    summed,
+    volunteers_for,
+)
 from simulation.experiment.staffing.targets import Part, parse_targets
 from simulation.night import check_in, play_night
 from simulation.roster import read, synthesize
@@ -254,6 +263,11 @@ def test_slots_reach_from_the_first_shift_to_the_last(few: Scenario) -> None:
     assert len(slots_of(few.spec.hotline.operators)) == 100  # 18:00 to 20:00 two days later
 
 
+def test_most_operators_are_there_as_long_as_they_are() -> None:
+    """The first stretch of slots with as many, not its first half hour."""
+    assert busiest(HALF_HOURS, (5, 8, 8, 7, 8)) == (HALF_HOURS[1].start, HALF_HOURS[2].end, 8)
+
+
 # Plans as scenarios and files
 
 
@@ -357,8 +371,19 @@ def test_stations_that_help_nowhere_are_left_over_and_said_so(few: Scenario) -> 
     used, _ = found.station_counts
     assert found.left_over == 2000 - used > 0
     assert f"{2000 - used:,} of the 2,000 stations are left over" in " ".join(stations_sentence(found))
+    assert found.files()["stations.csv"].splitlines()[0].endswith("volunteers,stations")
+    for line in found.files()["stations.csv"].splitlines()[1:]:
+        volunteers, count = map(int, line.split(",")[-2:])
+        assert volunteers == volunteers_for(count)
     exactly = plan_staff(few, [], seed=1, stations=used, nights=3, workers=1)
     assert exactly.left_over == 0
+    assert exactly.summary()["met"] is None
+    waits = exactly.summary()["waits"]
+    assert waits["wait_p90_ms"]["planned"] < waits["wait_p90_ms"]["scenario"]
+    assert waits["hours_in_line"]["planned"] < waits["hours_in_line"]["scenario"]
+    (sentence,) = waits_sentence(exactly)
+    assert sentence in findings(exactly)
+    assert f"one person in ten waits {round(waits['wait_p90_ms']['planned'] / MINUTE)} min or longer" in sentence
     assert len(stations_sentence(exactly)) == 1
 
 

@@ -11,7 +11,7 @@ import hashlib
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ HASHES = 2  # at once in a process: the memory of log-ins is twice `Hashing.memo
 HASHES_WAITING = 128
 HASH_WAIT_S = 5.0
 SUSPECTS_REST_S = 0.2  # after a suspicious attempt's hash, before the next one's: guessing leaves the cores to others
-CACHED_S = 30.0  # a token that another process logged out is refused here after that
+CACHED_S = 2.0  # a token that another process logged out, or whose user got a new PIN, is refused here after that
 MOST_CACHED = 20_000
 BUSY_RETRY_S = 2.0
 
@@ -69,6 +69,7 @@ class Identity:
         self._trying: Counter[tuple[str, str]] = Counter()  # attempts under way: failures until shown otherwise
         self._failed: deque[tuple[float, Mapping[str, str]]] = deque(maxlen=1000)  # the last ones, and when
         self._cached: dict[str, tuple[Session, float]] = {}
+        self._ended: dict[str, int] = {}  # digests of tokens that were logged out here, until they expire by themselves
 
     def close(self) -> None:
         """End hashing; what was accepted is on the disk afterwards."""
@@ -87,15 +88,20 @@ class Identity:
         names = _names(user, device, key)
         try:
             known = await self._reads.run(self._look_up, user, device, key)
-            locked_ms = locked_for_ms(self._with_latest(known, names, now_s), known.known_device, now_ms())
+            network = neighborhood(key)
+            locked_ms = locked_for_ms(known.failures, known.known_device, network, now_ms())
             if locked_ms:
                 raise self._refused("A06", user, key, locked_ms / 1000)
+            if locked_for_ms(self._with_latest(known, names, network, now_s), known.known_device, network, now_ms()):
+                raise self._refused("A07", user, key, BUSY_RETRY_S)
             with self._being_tried(names):
                 session, token, code_step = await self._prove(known, user, pin, second_factor, device, key)
-                if session is None or not await self.journal.write(LoggedIn(session, address, code_step)):
+                if session is None or not await self.journal.write(
+                    LoggedIn(session, address, known.pin_hash or "", code_step)
+                ):
                     await self.journal.write(Failed(user, device, key))
                     self._failed.append((time.monotonic(), names))
-                    self._neighbors.take(neighborhood(key), time.monotonic())
+                    self._neighbors.take(network, time.monotonic())
                     raise self._refused("A03", user, key, None)
         except PoolBusyError:
             raise self._refused("A07", user, key, BUSY_RETRY_S) from None
@@ -105,12 +111,14 @@ class Identity:
 
     @contextlib.contextmanager
     def _being_tried(self, names: Mapping[str, str]) -> Iterator[None]:
-        self._trying.update(names.items())
+        # not by address alone: behind one there may be a school, or a carrier's customers, who come at the same minute
+        counted = [one for one in names.items() if one[0] != "source"]
+        self._trying.update(counted)
         try:
             yield
         finally:
-            self._trying.subtract(names.items())
-            for one in names.items():
+            self._trying.subtract(counted)
+            for one in counted:
                 if not self._trying[one]:
                     del self._trying[one]
 
@@ -130,19 +138,23 @@ class Identity:
         expires_at_ms = now_ms() + TOKEN_MS
         return Session(_sha256(token), user, known.role, known.site, device, expires_at_ms), token, step
 
-    def _with_latest(self, known: _Known, names: Mapping[str, str], since_s: float) -> Mapping[str, Failures]:
+    def _with_latest(
+        self, known: _Known, names: Mapping[str, str], network: str, since_s: float
+    ) -> Mapping[str, Failures]:
         """The failures, and those that the database could not know: of attempts under way, or just over.
 
-        So a hundred guesses at once are a hundred, not one.
+        So a hundred guesses at once are a hundred, not one. Some are counted twice: who is refused because of them may
+        come back at once.
         """
         more = Counter({one: count for one in names.items() if (count := self._trying[one])})
         for at_s, failed in reversed(self._failed):
             if at_s < since_s:
                 break
             more.update(one for one in failed.items() if names[one[0]] == one[1])
-        found = dict(known.failures)
+        now, found = now_ms(), dict(known.failures)
         for (name, _), count in more.items():
-            found[name] = Failures(found[name].count + count, found[name].oldest_at_ms or now_ms())
+            one = found[name]
+            found[name] = Failures(one.count + count, one.oldest_at_ms or now, now, {*one.networks, network})
         return found
 
     def _look_up(self, user: str, device: str, key: str) -> _Known:
@@ -164,17 +176,24 @@ class Identity:
             columns = []
             for name, lock in LOCKS.items():
                 counted = sa.and_(whose[name], failures.c.at > text_of(now - lock.window_ms))
+                at = sa.case((counted, failures.c.at))
                 columns += [
-                    sa.func.count(sa.case((counted, 1))).label(f"{name}_count"),
-                    sa.func.min(sa.case((counted, failures.c.at))).label(f"{name}_at"),
+                    sa.func.count(at).label(f"{name}_count"),
+                    sa.func.min(at).label(f"{name}_oldest"),
+                    sa.func.max(at).label(f"{name}_newest"),
                 ]
             row = connection.execute(
                 sa.select(*columns).where(sa.or_(failures.c.user == user, failures.c.address == key))
             ).one()
-        found = {
-            name: Failures(getattr(row, f"{name}_count"), ms_of(getattr(row, f"{name}_at") or "1970-01-01T00:00Z"))
-            for name in LOCKS
-        }
+            found = {}
+            for name, lock in LOCKS.items():
+                count, oldest, newest = (getattr(row, f"{name}_{one}") for one in ("count", "oldest", "newest"))
+                networks: Sequence[str] = ()
+                if lock.one_in_ms is not None and count >= lock.failures:
+                    since = failures.c.at > text_of(now - lock.window_ms)
+                    addresses = sa.select(failures.c.address).where(whose[name], since).distinct()
+                    networks = [neighborhood(address) for address in connection.scalars(addresses)]
+                found[name] = Failures(count, ms_of(oldest or _NEVER), ms_of(newest or _NEVER), networks)
         if account is None:
             return _Known("", None, None, None, known_device, found)
         return _Known(account.role, account.site, account.pin_hash, account.totp_secret, known_device, found)
@@ -182,6 +201,8 @@ class Identity:
     async def who(self, token: str, device: str, address: str) -> Session:
         """Whose token this is; Refusal A02 or A06. Asks the database once in CACHED_S seconds and token."""
         digest = _sha256(token)
+        if digest in self._ended:
+            raise Refusal("A02")
         cached = self._cached.get(digest)
         now_s = time.monotonic()
         if cached is not None and now_s - cached[1] < CACHED_S:
@@ -201,7 +222,7 @@ class Identity:
                 self.journal.note("unknown_token", "-", key)
             else:
                 self._remember(session)
-        if session is None or session.device != device or session.expires_at_ms <= now_ms():
+        if session is None or digest in self._ended or session.device != device or session.expires_at_ms <= now_ms():
             self._cached.pop(digest, None)
             raise Refusal("A02")
         return session
@@ -215,10 +236,21 @@ class Identity:
 
     async def log_out(self, session: Session) -> None:
         """End a session; its token is refused from here on."""
-        self._cached.pop(session.token_sha256, None)
-        await self.journal.write(LoggedOut(session))
+        digest = session.token_sha256
+        if len(self._ended) >= MOST_CACHED:
+            now = now_ms()
+            self._ended = {one: expires_at_ms for one, expires_at_ms in self._ended.items() if expires_at_ms > now}
+        self._ended[digest] = session.expires_at_ms  # first: a request that asks the database now finds it as it was
+        self._cached.pop(digest, None)
+        try:
+            await self.journal.write(LoggedOut(session))
+        except Exception:
+            self._ended.pop(digest, None)  # nothing was acknowledged: it may be tried again
+            raise
 
     def _remember(self, session: Session) -> None:
+        if session.token_sha256 in self._ended:
+            return
         if len(self._cached) >= MOST_CACHED:
             del self._cached[next(iter(self._cached))]  # the one that was asked for first
         self._cached[session.token_sha256] = (session, time.monotonic())
@@ -228,6 +260,9 @@ class Identity:
         self._count(outcome)
         self.journal.note(f"login_{outcome}", user, address)
         return Refusal(code, retry_after_s=retry_after_s)
+
+
+_NEVER = "1970-01-01T00:00Z"
 
 
 def _names(user: str, device: str, key: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from loadtests.backend import audit_log, storage
 from loadtests.backend.identity.hashing import Pins
 from loadtests.backend.identity.roles import ADMINISTRATOR, CHAIR, CLERK, OBSERVER, REVIEWER
 from loadtests.backend.settings import Hashing
-from loadtests.backend.storage import accounts, failures, sessions
+from loadtests.backend.storage import DEMO, accounts, caucus, events, failures, sessions
 from simulation.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ COLUMNS = ("user", "role", "site", "pin", "totp_secret")
 DIGITS = 6  # of a chair's PIN, read from a sealed letter in a gymnasium
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # of staff PINs: none that look alike
 STAFF_LENGTH = 12
+DEMO_ISSUED = "demo_pins_issued"  # the event
 DEMO_STAFF = {CLERK: 4, REVIEWER: 2, ADMINISTRATOR: 1, OBSERVER: 1}
 DEMO_CHAIR_PIN = "202020"
 DEMO_STAFF_PIN = "demo-only-2020"
@@ -61,6 +62,7 @@ def make(sites: Iterable[str], staff: Mapping[str, int], second_factor: Iterable
 
 def renew(database: Database, users: Sequence[str]) -> list[Issued]:
     """New secrets for some users, who keep their roles. InputError lists those who are not there."""
+    _refuse_demo(database)
     with database.engine.connect() as connection:
         rows = {row.user: row for row in connection.execute(sa.select(accounts).where(accounts.c.user.in_(users)))}
     missing = [user for user in users if user not in rows]
@@ -101,7 +103,7 @@ def issue_demo(database: Database, out: Path) -> None:
         issued = [replace(one, pin=DEMO_CHAIR_PIN if one.role == CHAIR else DEMO_STAFF_PIN) for one in made]
         pins = Pins(Hashing())
         of_chairs, of_staff = pins.hash(DEMO_CHAIR_PIN), pins.hash(DEMO_STAFF_PIN)
-        _store(database, issued, [of_chairs if one.role == CHAIR else of_staff for one in issued], "demo_pins_issued")
+        _store(database, issued, [of_chairs if one.role == CHAIR else of_staff for one in issued], DEMO_ISSUED)
         out.unlink(missing_ok=True)
         _write(out, issued)
     elif not known:
@@ -109,21 +111,33 @@ def issue_demo(database: Database, out: Path) -> None:
 
 
 def demo_is_there(database: Database) -> bool | None:
-    """Whether anybody could log in with the demo's PINs; None where nobody can log in at all."""
+    """Whether the demo's PINs were ever given out here; None where nobody can log in at all.
+
+    The mark stays, whoever gets another PIN afterwards. Demos that were made before there was one have the event.
+    """
     with database.engine.connect() as connection:
-        account = connection.execute(sa.select(accounts).order_by(accounts.c.user).limit(1)).first()
-    if account is None:
-        return None
-    pin = DEMO_CHAIR_PIN if account.role == CHAIR else DEMO_STAFF_PIN
-    return Pins(Hashing()).matches(account.pin_hash, pin)
+        if connection.execute(sa.select(caucus.c.name).where(caucus.c.name == DEMO)).first() is not None:
+            return True
+        if connection.execute(sa.select(events.c.id).where(events.c.kind == DEMO_ISSUED).limit(1)).first() is not None:
+            return True
+        return None if connection.execute(sa.select(accounts.c.user).limit(1)).first() is None else False
 
 
 def refuse_existing(out: Path, database: Database) -> None:
     """InputError where the file is there, or where PINs were issued before."""
     refuse_file(out)
+    _refuse_demo(database)
     with database.engine.connect() as connection:
         if connection.execute(sa.select(accounts.c.user).limit(1)).first() is not None:
             raise InputError(f"{database.shown_url}: PINs were issued before; --only USER gives a user a new one")
+
+
+def _refuse_demo(database: Database) -> None:
+    if demo_is_there(database):
+        raise InputError(
+            f"{database.shown_url}: is a demo's, whose PINs are known to everybody: real ones need a database of "
+            "their own (--data DIR or --database URL)"
+        )
 
 
 def refuse_file(out: Path) -> None:
@@ -171,8 +185,13 @@ def _store(database: Database, issued: Sequence[Issued], hashed: Sequence[str], 
     ]
     with database.writing() as connection:
         for some in (users[i : i + 500] for i in range(0, len(users), 500)):
+            # first of all: log-ins that are being written are waited for, and those that come wait for this
+            asked = sa.select(accounts.c.user).where(accounts.c.user.in_(some)).order_by(accounts.c.user)
+            connection.execute(asked.with_for_update())
             for table in (sessions, failures, accounts):
                 connection.execute(sa.delete(table).where(table.c.user.in_(some)))
         connection.execute(sa.insert(accounts), rows)
+        if kind == DEMO_ISSUED:
+            connection.execute(sa.insert(caucus), [{"name": DEMO, "value": "true"}])
         named = users if len(users) <= 20 else []
         audit_log.append(connection, kind, "-", {"accounts": len(users), "users": named})

@@ -9,10 +9,11 @@ import textwrap
 from pathlib import Path
 
 from simulation.experiment.staffing.confidence import CONFIDENCE
+from simulation.experiment.staffing.operators import busiest
 from simulation.experiment.staffing.result import Judged, StaffPlan
 from simulation.experiment.staffing.search import Unmet
 from simulation.experiment.staffing.targets import Part
-from simulation.report.words import clock, percent, plain, plural
+from simulation.report.words import clock, duration, percent, plain, plural
 
 WIDTH = 100
 
@@ -33,7 +34,8 @@ def findings(found: StaffPlan) -> list[str]:
     """What the plan is and what it costs, each target and its proof, and what can be taken away."""
     if found.unmet:
         return [unmet_sentence(unmet) for unmet in found.unmet]
-    sentences = [*stations_sentence(found), *operators_sentence(found), dollars_sentence(found)]
+    waits = waits_sentence(found) if found.plan.stations is not None else []
+    sentences = [*stations_sentence(found), *waits, *operators_sentence(found), dollars_sentence(found)]
     return [*sentences, *map(judged_sentence, found.judged), *removals_sentence(found)]
 
 
@@ -57,8 +59,20 @@ def stations_sentence(found: StaffPlan) -> list[str]:
     if found.shared_out is not None and found.left_over:
         total, kind = found.shared_out
         spare = f"{found.left_over:,} of the {plural(total, kind)}"
-        said.append(f"{spare} are left over: one more anywhere would take next to no waiting away.")
+        are = "is" if found.left_over == 1 else "are"
+        said.append(f"{spare} {are} left over: one more anywhere would take next to no waiting away.")
     return said
+
+
+def waits_sentence(found: StaffPlan) -> list[str]:
+    """What the stations do to people in line."""
+    waits = found.waits
+    if waits is None:
+        return []
+    (wait, before), (hours, hours_before) = waits.p90_ms, waits.hours_in_line
+    one_in_ten = f"On the usual night one person in ten waits {plain(duration(wait))} or longer at check-in"
+    everybody = f"all together people stand in line for {hours:,.0f} hours instead of {hours_before:,.0f}"
+    return [f"{one_in_ten}, with the scenario's own stations {plain(duration(before))}; {everybody}."]
 
 
 def operators_sentence(found: StaffPlan) -> list[str]:
@@ -69,12 +83,11 @@ def operators_sentence(found: StaffPlan) -> list[str]:
     new, old = (round(hours) for hours in found.operator_hours)
     if not any(rota):
         return [f"No operators at all, {_instead(new, old)}."]
-    most = max(range(len(rota)), key=lambda k: rota[k])
-    slot = found.slots[most]
+    start, end, most = busiest(found.slots, rota)
     last = max(k for k, count in enumerate(rota) if count)
     sentence = (
-        f"{plural(new, 'operator hour')}, {_instead(new, old)}: {plural(rota[most], 'operator')} at most, from "
-        f"{plain(clock(slot.start))} to {plain(clock(slot.end))}, and nobody on duty after "
+        f"{plural(new, 'operator hour')}, {_instead(new, old)}: {plural(most, 'operator')} at most, from "
+        f"{plain(clock(start))} to {plain(clock(end))}, and nobody on duty after "
         f"{plain(clock(found.slots[last].end))}."
     )
     if found.plan.lines is None:

@@ -85,6 +85,11 @@ def shifts_of(slots: Sequence[Slot], rota: Rota) -> list[tuple[int, int, int]]:
     return [shift for shift in found if shift[2]]
 
 
+def busiest(slots: Sequence[Slot], rota: Rota) -> tuple[int, int, int]:
+    """From when to when most operators are on duty, the first time, and how many; the rota has some."""
+    return max(shifts_of(slots, rota), key=lambda shift: shift[2])
+
+
 def fewest(
     slots: Sequence[Slot], load: Sequence[float], most: int, oracle: Oracle, near: Rota | None = None
 ) -> Rota | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulation.experiment.staffing.operators import Rota, Slot, rota_of, shifts_of
+from simulation.experiment.staffing.stations import volunteers_for
 from simulation.randomness import Integers
 from simulation.scenario.schema import Shift
 from simulation.scenario.values import format_clock
@@ -107,7 +108,9 @@ class Planner:
 
 
 def _with_stations(roster: Roster, stations: Sequence[int]) -> Roster:
-    array = np.array(stations, dtype=np.int64)
-    array.setflags(write=False)
-    changed = replace(roster, stations=array)
+    """The roster with these stations, and the volunteers who run so many."""
+    array, volunteers = (np.array(found, dtype=np.int64) for found in (stations, [*map(volunteers_for, stations)]))
+    for column in (array, volunteers):
+        column.setflags(write=False)
+    changed = replace(roster, stations=array, volunteers=volunteers)
     return replace(changed, sha256=hashlib.sha256(changed.csv().encode()).hexdigest())

@@ -23,14 +23,15 @@ from simulation.experiment.staffing.stations import volunteers_for
 from simulation.experiment.staffing.targets import Part, Target, parse_targets, unanswered
 from simulation.experiment.store import rows_frame
 from simulation.experiment.work import Unit, open_work
-from simulation.night.summary import quantile
+from simulation.night.summary import median, quantile
 from simulation.progress import Progress
 from simulation.scenario import Scenario
-from simulation.scenario.values import format_clock
+from simulation.scenario.values import HOUR, format_clock
 
 PROOF_NIGHTS = 4  # as many as the search has
 PROOF_FROM = 100_000  # their numbers: no search comes so far
 ROUNDS = 4  # of search and proof, until the proof holds
+_PLANS = ("planned", "scenario")
 _HOW_CLOSE = 20  # nights that are played to say how close a target is that cannot be met
 
 
@@ -73,6 +74,14 @@ class Named:
         kept = [text for text in self.settings if text.partition("=")[0].strip() not in but]
         roster = ["--roster", str(self.roster)] if self.roster is not None and "roster" not in but else []
         return [self.name, *roster, *(part for text in kept for part in ("--set", text))]
+
+
+@dataclass(frozen=True)
+class Waits:
+    """People in line at check-in on the usual night: in the plan, and in the scenario."""
+
+    p90_ms: tuple[int, int]  # one person in ten waits longer
+    hours_in_line: tuple[float, float]  # all together
 
 
 @dataclass(frozen=True)
@@ -141,6 +150,16 @@ class StaffPlan:
         return parts | {"total": (sum(new for new, _ in parts.values()), sum(old for _, old in parts.values()))}
 
     @property
+    def waits(self) -> Waits | None:
+        """People in line with the plan, and with the scenario's own: on the fresh nights that both were played on."""
+        if not self.rows_before:
+            return None
+        both = self.rows[: len(self.rows_before)], self.rows_before
+        wait, before = (median([row["wait_p90_ms"] for row in rows]) for rows in both)
+        hours, hours_before = (median([row["wait_total_ms"] for row in rows]) / HOUR for rows in both)
+        return Waits((wait, before), (hours, hours_before))
+
+    @property
     def left_over(self) -> int:
         """How many of those that were to be shared out would take no waiting away anywhere."""
         if self.shared_out is None or self.plan.stations is None:
@@ -178,7 +197,7 @@ class StaffPlan:
 
     def summary(self, folder: Path | None = None) -> dict[str, Any]:
         """The shape of summary.json."""
-        stations, hours = self.station_counts, self.operator_hours
+        stations, hours, waits = self.station_counts, self.operator_hours, self.waits
         slots = zip(self.slots, self.plan.rota or self.planner.rota(), self.planner.rota(), strict=True)
         offered = self.found.offered.mean if self.found.offered else (None,) * len(self.slots)
         return {
@@ -187,7 +206,7 @@ class StaffPlan:
             "seed": self.seed,
             "nights": {"search": self.search_nights, "proof": self.proof_nights, "proof_from": self.proof_from},
             "confidence": CONFIDENCE,
-            "met": self.is_met,
+            "met": self.is_met if self.targets else None,  # nothing was asked for
             "targets": [_judged_json(judged) for judged in self.judged],
             "unmet": [
                 {
@@ -205,6 +224,11 @@ class StaffPlan:
                 "left_over": self.left_over,
                 "volunteers": None if self.plan.stations is None else sum(map(volunteers_for, self.plan.stations)),
                 "sites": len(self.scenario.roster),
+            },
+            "waits": waits
+            and {
+                "wait_p90_ms": dict(zip(_PLANS, waits.p90_ms, strict=True)),
+                "hours_in_line": {name: round(h, 1) for name, h in zip(_PLANS, waits.hours_in_line, strict=True)},
             },
             "operators": {
                 "hours": round(hours[0], 2),

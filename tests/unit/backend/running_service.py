@@ -16,6 +16,7 @@ from typing import Any
 import uvicorn
 
 from loadtests.backend import storage
+from loadtests.backend.connections import Connection
 from loadtests.backend.identity import pins
 from loadtests.backend.identity.pins import Issued
 from loadtests.backend.service import Service, create_app
@@ -114,7 +115,7 @@ def running(settings: Settings, issued: list[Issued]) -> Iterator[Running]:
     config = uvicorn.Config(
         service,
         loop="asyncio",
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from loadtests.backend.api import OPERATIONS
 from loadtests.backend.settings import JSON_BYTES, PHOTO_BYTES, Settings
@@ -197,22 +201,142 @@ def test_another_content_type_is_415(shared: Running):
     _refused(shared.write("0003", "/v1/reports/0003/photo", JPEG, content_type="image/gif"), 415, "H06")
 
 
-def test_bytes_that_are_no_photo_are_refused_and_nothing_of_them_is_kept(shared: Running):
-    _refused(shared.write("0003", "/v1/reports/0003/photo", b"GIF89a", content_type="image/jpeg"), 409, "P01")
-    _refused(shared.write("0003", "/v1/reports/0003/photo", b"", content_type="image/png"), 409, "P01")
-    assert not [path for path in shared.service.parts.database.photos.rglob("*") if path.is_file()]
+def _report(service: Running) -> None:
+    """The evening of site 0001, up to its photo."""
+    for step, body in (("open", {"attendees": 100}), ("first-alignment", FIRST), ("final", FINAL)):
+        assert service.write("0001", f"/v1/reports/0001/{step}", body).status == 201
+
+
+def _photos(service: Running) -> list[Path]:
+    return [path for path in service.service.parts.database.photos.rglob("*") if path.is_file()]
+
+
+def test_bytes_that_are_no_photo_are_refused_and_nothing_of_them_is_kept(service: Running):
+    _report(service)
+    _refused(service.write("0001", "/v1/reports/0001/photo", b"GIF89a", content_type="image/jpeg"), 409, "P01")
+    _refused(service.write("0001", "/v1/reports/0001/photo", b"", content_type="image/png"), 409, "P01")
+    assert not _photos(service)
+
+
+def test_a_photo_that_cannot_be_taken_is_refused_before_it_is_let_in(shared: Running):
+    """The body never comes: whoever waited for it would wait for long."""
+    head = (
+        "POST /v1/reports/0003/photo HTTP/1.1\r\nHost: x\r\nX-Device: device-1\r\nIdempotency-Key: too-early\r\n"
+        f"Authorization: Bearer {shared.token('0003')}\r\nContent-Type: image/jpeg\r\nContent-Length: 4000000\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=5) as connection:
+        connection.sendall(head.encode())
+        assert b'"R10"' in connection.recv(65536)
+
+
+def _send_photo(service: Running, photo: bytes, **headers: str) -> Answered:
+    return service.write("0001", "/v1/reports/0001/photo", photo, content_type="image/jpeg", **headers)
+
+
+def test_what_is_refused_or_not_taken_leaves_no_photo_behind(service: Running, monkeypatch: pytest.MonkeyPatch):
+    _report(service)
+    assert _send_photo(service, JPEG, idempotency_key="the-same-key").status == 201
+    kept = _photos(service)
+    again = _send_photo(service, JPEG, idempotency_key="the-same-key")
+    assert (again.status, again.headers["idempotency-replayed"]) == (201, "true")
+    other = JPEG + b"another"
+    _refused(_send_photo(service, other, idempotency_key="the-same-key"), 409, "R02")
+    _refused(_send_photo(service, other), 409, "R13")
+    monkeypatch.setattr("loadtests.backend.reading.refuse_photo", lambda *_, **__: None)  # as if it came meanwhile
+    _refused(_send_photo(service, other), 409, "R13")
+    monkeypatch.setattr(service.service.parts.services.writer, "_most_waiting", 0)
+    _refused(_send_photo(service, other, x_correction="a better light"), 503, "H09")
+    assert _photos(service) == kept
+
+
+def test_the_photos_of_a_site_have_a_bound(service: Running, monkeypatch: pytest.MonkeyPatch):
+    _report(service)
+    monkeypatch.setattr("loadtests.backend.records.PHOTOS_BYTES", len(JPEG) + 10)
+    assert _send_photo(service, JPEG).status == 201
+    _refused(_send_photo(service, JPEG + b"a longer one", x_correction="a better light"), 409, "R17")
+    assert len(_photos(service)) == 1
+    assert _send_photo(service, JPEG, x_correction="the same again").status == 201
+    monkeypatch.setattr("loadtests.backend.records.PHOTOS_BYTES", len(JPEG))
+    monkeypatch.setattr("loadtests.backend.photos.received", None)  # refused before it is asked for
+    _refused(_send_photo(service, JPEG[:500], x_correction="a better light"), 409, "R17")
+
+
+def test_a_site_sends_no_crowd_of_photos_at_once(service: Running):
+    _report(service)
+    head = (
+        "POST /v1/reports/0001/photo HTTP/1.1\r\nHost: x\r\nX-Device: device-1\r\nIdempotency-Key: slow-one\r\n"
+        f"Authorization: Bearer {service.token('0001')}\r\nContent-Type: image/jpeg\r\nContent-Length: 4000000\r\n\r\n"
+    )
+    with contextlib.ExitStack() as slow:
+        for _ in range(2):
+            slow.enter_context(socket.create_connection(("127.0.0.1", service.port))).sendall(head.encode() + JPEG)
+        until = time.monotonic() + 5
+        while service.service.parts.services.uploads["0001"] < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        _refused(_send_photo(service, JPEG), 503, "H09")
+    until = time.monotonic() + 5
+    while service.service.parts.services.uploads and time.monotonic() < until:
+        time.sleep(0.01)
+    assert _send_photo(service, JPEG).status == 201
+
+
+def test_a_photo_is_looked_at_by_its_chair_the_reviewers_and_the_administrator(service: Running):
+    _refused(service.ask("GET", "/v1/reports/0001/photo", user="reviewer-01"), 404, "H02")
+    _report(service)
+    large = b"\x89PNG\r\n\x1a\n" + bytes(1_000_000)
+    assert service.write("0001", "/v1/reports/0001/photo", large, content_type="image/png").status == 201
+    for user in ("0001", "reviewer-01", "administrator-01"):
+        shown = service.ask("GET", "/v1/reports/0001/photo", user=user)
+        assert (shown.status, shown.body == large) == (200, True)
+        assert shown.headers["content-type"] == "image/png"
+        assert shown.headers["cache-control"] == "no-store"
+        assert shown.headers["x-content-type-options"] == "nosniff"
+    _refused(service.ask("GET", "/v1/reports/0001/photo", user="0002"), 403, "A05")
+    _refused(service.ask("GET", "/v1/reports/0001/photo", user="observer-01"), 403, "A04")
+    _refused(service.ask("GET", "/v1/reports/9999/photo", user="reviewer-01"), 404, "H02")
+    _photos(service)[0].unlink()
+    _refused(service.ask("GET", "/v1/reports/0001/photo", user="reviewer-01"), 404, "H02")
+
+
+def test_a_write_that_may_be_stored_is_answered_504_and_settled_by_its_key(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+):
+    service.token("0001")
+    database, calls = service.service.parts.database, iter(range(100))
+    writing = database.writing
+
+    @contextlib.contextmanager
+    def lost() -> Iterator[Any]:
+        call = next(calls)
+        if call:
+            raise sa.exc.OperationalError("BEGIN", {}, Exception("gone"))
+        with writing() as connection:
+            yield connection
+        raise sa.exc.OperationalError("COMMIT", {}, Exception("lost"))
+
+    unreliable = SimpleNamespace(caucus=database.caucus, photos=database.photos, revive=database.revive, writing=lost)
+    with monkeypatch.context() as while_gone:
+        while_gone.setattr(service.service.parts.services.writer, "_database", unreliable)
+        answer = service.write("0001", "/v1/reports/0001/open", {"attendees": 9}, idempotency_key="perhaps-stored")
+        _refused(answer, 504, "H10")
+        assert answer.headers["retry-after"] == "1"
+        answer = service.write("0001", "/v1/reports/0001/open", {"attendees": 9}, idempotency_key="surely-not")
+        _refused(answer, 503, "H09")
+    again = service.write("0001", "/v1/reports/0001/open", {"attendees": 9}, idempotency_key="perhaps-stored")
+    assert (again.status, again.headers["idempotency-replayed"]) == (201, "true")
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_that_is_too_large_is_413_with_and_without_its_length(shared: Running, chunked: bool):
+def test_a_body_that_is_too_large_is_413_with_and_without_its_length(service: Running, chunked: bool):
     def body(size: int) -> Any:
         return (bytes(60_000) for _ in range(size // 60_000 + 1)) if chunked else bytes(size)
 
-    large = shared.write("0003", "/v1/reports/0003/open", body(JSON_BYTES + 1), content_type="application/json")
+    large = service.write("0001", "/v1/reports/0001/open", body(JSON_BYTES + 1), content_type="application/json")
     _refused(large, 413, "H05")
+    _report(service)
     photo = iter([JPEG] * 17) if chunked else JPEG + bytes(PHOTO_BYTES)
-    _refused(shared.write("0003", "/v1/reports/0003/photo", photo, content_type="image/jpeg"), 413, "H05")
-    assert not [path for path in shared.service.parts.database.photos.rglob("*") if path.is_file()]
+    _refused(service.write("0001", "/v1/reports/0001/photo", photo, content_type="image/jpeg"), 413, "H05")
+    assert not _photos(service)
 
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.roles is not None], ids=lambda one: one.path)
@@ -279,17 +403,23 @@ def test_what_was_not_foreseen_is_500_without_its_words(service: Running, monkey
     assert b"123456" not in answer.body
 
 
-def test_a_client_that_hangs_up_halfway_leaves_nothing_behind(shared: Running):
-    token = shared.token("0004")
+def test_a_client_that_hangs_up_halfway_leaves_nothing_behind(service: Running):
+    _report(service)
+    token = service.token("0001")
     head = (
-        "POST /v1/reports/0004/photo HTTP/1.1\r\nHost: x\r\nX-Device: device-1\r\nIdempotency-Key: hangs-up\r\n"
+        "POST /v1/reports/0001/photo HTTP/1.1\r\nHost: x\r\nX-Device: device-1\r\nIdempotency-Key: hangs-up\r\n"
         f"Authorization: Bearer {token}\r\nContent-Type: image/jpeg\r\nContent-Length: 4000000\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", shared.port)) as connection:
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
         connection.sendall(head.encode() + JPEG)
-    assert shared.ask("GET", "/healthz").status == 200
-    assert shared.ask("GET", "/v1/reports/0004", user="0004").json["version"] == 0
-    assert not [path for path in shared.service.parts.database.photos.rglob("*") if path.is_file()]
+        until = time.monotonic() + 5
+        while not _photos(service) and time.monotonic() < until:
+            time.sleep(0.01)
+    until = time.monotonic() + 5
+    while _photos(service) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not _photos(service)
+    assert service.ask("GET", "/v1/reports/0001", user="0001").json["version"] == 3
 
 
 def test_the_document_names_every_operation_and_every_status_of_the_table(shared: Running):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from loadtests.backend import audit_log, storage
 from loadtests.backend.audit_log import ChainOfRows, Sealer, numbers, spans, verify, verify_in
 from loadtests.backend.keeper import Keeper, keep
+from loadtests.backend.reading import unsealed
 from loadtests.backend.storage import Database
 from loadtests.backend.writer import Writer
 from tests.unit.backend.evenings import command, evening, small_evening, write, written
@@ -216,3 +218,60 @@ def test_a_link_for_each_row_is_broken_by_a_transaction_that_fails(database: Dat
     with database.writing() as connection:
         chain.append(connection, [event])
     assert not verify(database).ok
+
+
+def test_a_link_of_late_events_does_not_make_sealed_ones_look_unsealed(night: Database):
+    assert unsealed(night) == 0
+    with night.writing() as connection:
+        last = connection.execute(sa.select(sa.func.max(storage.events.c.id))).scalar_one()
+        sealer = Sealer()
+        for number in (last + 2, last + 3):
+            event = {"id": number, "at": storage.now(), "kind": "on time", "actor": "-", "content": "{}"}
+            connection.execute(sa.insert(storage.events).values(event))
+    sealer.seal(night)
+    with night.writing() as connection:
+        event = {"id": last + 1, "at": storage.now(), "kind": "late", "actor": "-", "content": "{}"}
+        connection.execute(sa.insert(storage.events).values(event))
+    assert sealer.seal(night) == 1
+    assert unsealed(night) == 0
+
+
+def test_a_hold_is_acknowledged_before_a_release_is_made_or_after_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    """Nobody hears that results are held back while one is on its way; and a release sees one state of the database."""
+    writer, other = Writer(database), Writer(database)
+    hold = command("publication", {"held": True}, site="", actor="administrator-01")
+    acknowledged = threading.Event()
+
+    def ask() -> None:
+        if write(writer, [hold])[0].status == 201:
+            acknowledged.set()
+
+    thread = threading.Thread(target=ask)
+    seen: list[bool] = []
+
+    def slow(connection: sa.Connection) -> bool:
+        held = storage.is_held(connection)
+        thread.start()
+        if not database.is_sqlite:
+            write(other, small_evening("0003"))  # reports go on
+        seen.append(acknowledged.wait(0.4))
+        return held
+
+    monkeypatch.setattr("loadtests.backend.results.release.is_held", slow)
+    write(writer, evening())
+    keep(database, Sealer())
+    thread.join()
+    assert writer.drain()
+    assert other.drain()
+    assert seen == [False]
+    assert acknowledged.is_set()
+    with database.reading() as connection:
+        made = connection.execute(sa.select(storage.releases)).one()
+        later = connection.execute(
+            sa.select(sa.func.count()).where(
+                storage.events.c.site == "0003", storage.events.c.id <= made.events_through
+            )
+        ).scalar()
+        assert later == 0

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from loadtests.backend import backup as backups
 from loadtests.backend import storage
 from loadtests.backend.audit_log import Sealer, verify
 from loadtests.backend.backup import backup, restore
@@ -65,6 +68,9 @@ def test_what_is_restored_is_what_was_there_whatever_the_kind_of_database(
     assert verdict.problems == []
     assert (verdict.head, verdict.photos) == (made.head, 1)
     before, after = rows(night), rows(empty)
+    *after["events"], (_, _, kind, _, _, _, told) = after["events"]
+    assert kind == "restored"
+    assert made.head in str(told)
     assert after.pop("sessions") == []  # who is logged in is left out
     assert before.pop("sessions") != []
     assert after == before
@@ -125,3 +131,67 @@ def test_a_damaged_backup_restores_nothing(night: Database, damage: str, tmp_pat
         restore(target, path)
     assert not target.is_seeded()
     target.close()
+
+
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+
+@on_postgresql
+@pytest.mark.parametrize("empty_url", ["postgresql"], indirect=True)
+def test_photos_may_take_longer_than_a_transaction_may_rest(
+    night: Database, empty: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def impatient(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '100ms'")
+
+    for database in (night, empty):
+        sa.event.listen(database.engine, "begin", impatient)
+    photos, place = backups._photos, storage.place_photo
+
+    def slow_photos(connection: sa.Connection, database: Database) -> list[Path]:
+        found = photos(connection, database)
+        time.sleep(0.4)
+        return found
+
+    def slow_place(*where: object) -> Path:
+        time.sleep(0.4)
+        return place(*where)  # type: ignore[arg-type]  # handed on
+
+    monkeypatch.setattr(backups, "_photos", slow_photos)
+    monkeypatch.setattr(storage, "place_photo", slow_place)
+    assert backup(night, tmp_path / "night.tar").photos == 1
+    assert restore(empty, tmp_path / "night.tar").problems == []
+
+
+@on_postgresql
+def test_a_database_that_goes_during_a_backup_is_one_sentence(
+    night: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def ended(connection: sa.Connection) -> tuple[int, str]:
+        connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+        raise AssertionError("the session is over")
+
+    monkeypatch.setattr("loadtests.backend.audit_log.head", ended)
+    with pytest.raises(InputError, match="cannot be read to its end"):
+        backup(night, tmp_path / "night.tar")
+    assert not list(tmp_path.glob("night.tar*"))
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+def test_a_backup_and_a_restored_photo_are_on_the_disk(
+    night: Database, empty: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    synced, fsync = set(), os.fsync
+
+    def noted(descriptor: int) -> None:
+        stat = os.fstat(descriptor)
+        synced.add((stat.st_dev, stat.st_ino))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    backup(night, tmp_path / "night.tar")
+    restore(empty, tmp_path / "night.tar")
+    photo = storage.photo_path(empty.photos, DIGEST, "image/jpeg")
+    for path in (tmp_path, tmp_path / "night.tar", photo, photo.parent, empty.photos):
+        assert (path.stat().st_dev, path.stat().st_ino) in synced, path

@@ -15,8 +15,11 @@ NOW_MS = 1_800_000_000_000
 PROXIES = networks(["10.0.0.0/8", "::1"])
 
 
-def _failures(**counts: int) -> dict[str, Failures]:
-    return {name: Failures(counts.get(name, 0), NOW_MS - 60_000) for name in LOCKS}
+HERE = "192.0.2.0/24"
+
+
+def _failures(*networks: str, **counts: int) -> dict[str, Failures]:
+    return {name: Failures(counts.get(name, 0), NOW_MS - 60_000, NOW_MS - 10_000, networks) for name in LOCKS}
 
 
 def test_a_bucket_gives_its_burst_and_then_its_rate():
@@ -38,20 +41,36 @@ def test_strangers_without_end_do_not_fill_the_memory():
 @pytest.mark.parametrize("name", list(LOCKS))
 def test_every_lock_closes_at_its_count_and_opens_when_its_oldest_failure_is_past(name: str):
     lock = LOCKS[name]
-    assert locked_for_ms(_failures(**{name: lock.failures - 1}), False, NOW_MS) == 0
-    assert locked_for_ms(_failures(**{name: lock.failures}), False, NOW_MS) == lock.window_ms - 60_000
+    assert locked_for_ms(_failures(HERE, **{name: lock.failures - 1}), False, HERE, NOW_MS) == 0
+    assert locked_for_ms(_failures(HERE, **{name: lock.failures}), False, HERE, NOW_MS) == lock.window_ms - 60_000
+
+
+def test_who_comes_from_a_network_that_did_not_guess_is_let_in_slowly():
+    lock = LOCKS["user"]
+    assert locked_for_ms(_failures("203.0.113.0/24", user=lock.failures), False, HERE, NOW_MS) == 0
+    more = _failures("203.0.113.0/24", user=lock.failures + 1)
+    assert locked_for_ms(more, False, HERE, NOW_MS) == 20_000
+    assert locked_for_ms(more, False, HERE, NOW_MS + 20_000) == 0
+
+
+def test_guessing_one_precincts_pin_stays_hopeless():
+    lock = LOCKS["user"]
+    assert lock.one_in_ms is not None
+    guesses_a_day = 24 * max(lock.failures, lock.window_ms // lock.one_in_ms)
+    assert guesses_a_day <= 2_880
+    assert guesses_a_day / 3 / 10**6 < 1 / 1_000, "in a night of 8 hours, of a million PINs"
 
 
 def test_strangers_failures_neither_lock_nor_delay_a_device_that_logged_in_before():
     attacked = _failures(address=1000, source=1000, user=1000)
-    assert locked_for_ms(attacked, True, NOW_MS) == 0
+    assert locked_for_ms(attacked, True, HERE, NOW_MS) == 0
     assert not is_suspicious(attacked, True)
-    assert locked_for_ms(attacked, False, NOW_MS) > 0
+    assert locked_for_ms(attacked, False, HERE, NOW_MS) > 0
     assert is_suspicious(attacked, False)
 
 
 def test_failures_on_the_known_device_itself_lock_it():
-    assert locked_for_ms(_failures(device=5), True, NOW_MS) > 0
+    assert locked_for_ms(_failures(device=5), True, HERE, NOW_MS) > 0
 
 
 def test_the_page_of_locks_has_a_line_for_each():
@@ -70,6 +89,12 @@ def test_the_page_of_locks_has_a_line_for_each():
         ("10.1.1.1", ["unknown"], "10.1.1.1"),
         ("10.1.1.1", ["10.3.3.3"], "10.3.3.3"),
         ("::1", ["2001:db8::7"], "2001:db8::7"),
+        ("::ffff:10.0.0.7", ["203.0.113.5"], "203.0.113.5"),  # a socket of both kinds names an IPv4 proxy so
+        ("10.1.1.1", ["203.0.113.5, ::ffff:10.2.2.2"], "203.0.113.5"),
+        ("10.1.1.1", ["203.0.113.5:41234"], "203.0.113.5"),
+        ("10.1.1.1", ["[2001:db8::7]:41234"], "2001:db8::7"),
+        ("10.1.1.1", ["[2001:db8::7]"], "2001:db8::7"),
+        ("10.1.1.1", ["203.0.113.5:port"], "10.1.1.1"),
     ],
 )
 def test_only_a_named_proxy_says_whose_address_counts(peer: str, forwarded: list[str], counts: str):

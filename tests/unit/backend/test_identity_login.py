@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import json
 import stat
+import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +19,12 @@ import pyotp
 import pytest
 import sqlalchemy as sa
 
-from loadtests.backend import storage
-from loadtests.backend.identity import login, pins
+from loadtests.backend import audit_log, storage
+from loadtests.backend.identity import journal, limits, login, pins
+from loadtests.backend.identity.journal import Entry
 from loadtests.backend.identity.login import Identity
 from loadtests.backend.identity.roles import Session
-from loadtests.backend.pool import Pool
+from loadtests.backend.pool import Pool, PoolBusyError
 from loadtests.backend.refusals import Refusal
 from loadtests.backend.storage import Database
 from simulation.errors import InputError
@@ -55,6 +60,11 @@ class Door:
         except Refusal as refusal:
             return refusal.code
         return token
+
+
+@pytest.fixture(autouse=True)
+def _guesses_need_no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "SUSPECTS_REST_S", 0.0)
 
 
 @contextmanager
@@ -137,11 +147,56 @@ def test_a_hundred_guesses_at_once_are_not_more_than_one_after_the_other(databas
 
     outcomes = Counter(_in(database, story))
     assert outcomes["A03"] <= 20, "of one user, whatever the devices and addresses"
-    assert outcomes["A03"] + outcomes["A06"] == 100
+    assert outcomes["A03"] + outcomes["A06"] + outcomes["A07"] == 100
 
 
 @on_sqlite
-def test_strangers_who_lock_a_precinct_do_not_lock_its_chairs_own_device(
+def test_a_school_that_logs_in_at_the_same_moment_is_not_taken_for_a_guesser(
+    database: Database, issued: dict[str, pins.Issued], monkeypatch: pytest.MonkeyPatch
+):
+    school = [user for user, one in issued.items() if one.totp_secret is None]
+    less = replace(limits.LOCKS["source"], failures=3)
+    assert len(school) > 2 * less.failures
+    monkeypatch.setitem(limits.LOCKS, "source", less)
+
+    async def story(door: Door) -> tuple[list[str], list[str]]:
+        matches = door.identity._pins.matches
+
+        def slowly(pin_hash: str | None, pin: str) -> bool:
+            time.sleep(0.02)
+            return matches(pin_hash, pin)
+
+        door.identity._pins.matches = slowly  # type: ignore[method-assign]
+        tokens = await asyncio.gather(*(door.try_(issued[user].pin, user=user, device=user) for user in school))
+        return tokens, [await door.try_("000000", user=f"9{n:03d}", device=f"x{n}") for n in range(4)]
+
+    tokens, guesses = _in(database, story)
+    assert {len(token) for token in tokens} == {43}
+    assert guesses == ["A03"] * 3 + ["A06"], "those that did fail still count"
+
+
+@on_sqlite
+@pytest.mark.usefixtures("issued")
+def test_who_is_refused_for_attempts_that_are_not_over_may_come_back_at_once(database: Database):
+    async def story(door: Door) -> list[Refusal]:
+        matches = door.identity._pins.matches
+
+        def slowly(pin_hash: str | None, pin: str) -> bool:
+            time.sleep(0.1)
+            return matches(pin_hash, pin)
+
+        door.identity._pins.matches = slowly  # type: ignore[method-assign]
+        tries = [door.identity.log_in(CHAIR, "000000", None, "phone", HOME) for _ in range(9)]
+        return [found for found in await asyncio.gather(*tries, return_exceptions=True) if isinstance(found, Refusal)]
+
+    refused = _in(database, story)
+    assert Counter(one.code for one in refused) == {"A03": 5, "A07": 4}
+    assert {one.retry_after_s for one in refused if one.code == "A07"} == {login.BUSY_RETRY_S}
+    assert login.BUSY_RETRY_S <= 2
+
+
+@on_sqlite
+def test_strangers_who_guess_at_a_precinct_do_not_lock_its_chair_out(
     database: Database, issued: dict[str, pins.Issued]
 ):
     async def story(door: Door) -> tuple[str, list[str], str, str]:
@@ -155,8 +210,17 @@ def test_strangers_who_lock_a_precinct_do_not_lock_its_chairs_own_device(
         )
 
     first, strangers, same_phone, new_phone = _in(database, story)
-    assert len(first) == len(same_phone) == 43
-    assert strangers[-1] == new_phone == "A06"
+    assert strangers == ["A03"] * 20 + ["A06"] * 5, "their network is out"
+    assert len(first) == len(same_phone) == len(new_phone) == 43
+
+
+@on_sqlite
+@pytest.mark.usefixtures("issued")
+def test_guessers_from_ever_new_networks_get_one_attempt_in_half_a_minute(database: Database):
+    async def story(door: Door) -> list[str]:
+        return [await door.try_("000000", device=f"x{n}", address=f"10.{n}.0.1") for n in range(24)]
+
+    assert _in(database, story) == ["A03"] * 21 + ["A06"] * 3
 
 
 @on_sqlite
@@ -233,6 +297,142 @@ def test_a_token_is_worth_nothing_on_another_device_after_its_time_or_after_log_
         return [*found, await refused(door, two)]
 
     assert _in(database, story) == ["A02"] * 4
+
+
+@on_sqlite
+def test_a_log_out_holds_although_requests_come_with_it(database: Database, issued: dict[str, pins.Issued]):
+    async def story(door: Door) -> list[str]:
+        token = await door.try_(issued[CHAIR].pin)
+        session = await door.identity.who(token, "phone", HOME)
+        write = door.identity.journal.write
+
+        async def late(entry: Entry) -> bool:
+            with pytest.raises(Refusal):
+                await door.identity.who(token, "phone", HOME)  # the database still says that it is good
+            door.identity._remember(session)  # as a request would, that asked the database just before
+            return await write(entry)
+
+        door.identity.journal.write = late  # type: ignore[method-assign]
+        await door.identity.log_out(session)
+        with pytest.raises(Refusal) as after:
+            await door.identity.who(token, "phone", HOME)
+        return [after.value.code]
+
+    assert _in(database, story) == ["A02"]
+
+
+@on_sqlite
+def test_a_log_out_that_could_not_be_written_may_be_tried_again(database: Database, issued: dict[str, pins.Issued]):
+    async def story(door: Door) -> None:
+        token = await door.try_(issued[CHAIR].pin)
+        session = await door.identity.who(token, "phone", HOME)
+        write = door.identity.journal.write
+
+        async def busy(entry: Entry) -> bool:  # noqa: ARG001  # as the one that it stands for
+            raise PoolBusyError
+
+        door.identity.journal.write = busy  # type: ignore[method-assign]
+        with pytest.raises(PoolBusyError):
+            await door.identity.log_out(session)
+        door.identity.journal.write = write  # type: ignore[method-assign]
+        await door.identity.log_out(await door.identity.who(token, "phone", HOME))
+
+    _in(database, story)
+
+
+def test_a_log_in_with_a_pin_that_is_replaced_meanwhile_gets_no_session(
+    database: Database, issued: dict[str, pins.Issued], tmp_path: Path
+):
+    async def story(door: Door) -> str:
+        matches = door.identity._pins.matches
+
+        def slowly(pin_hash: str | None, pin: str) -> bool:
+            right = matches(pin_hash, pin)
+            renewed = pins.renew(database, [CHAIR])
+            pins.issue(database, renewed, tmp_path / "new.csv", CHEAP, lambda done, of, now: None)
+            return right
+
+        door.identity._pins.matches = slowly  # type: ignore[method-assign]
+        return await door.try_(issued[CHAIR].pin)
+
+    assert _in(database, story) == "A03"
+    with database.engine.connect() as connection:
+        assert connection.execute(sa.select(storage.sessions)).first() is None
+    assert _events(database, "logged_in") == []
+
+
+@on_sqlite
+def test_a_new_pin_ends_the_old_ones_sessions_within_two_seconds(
+    database: Database, issued: dict[str, pins.Issued], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    clock = time.monotonic
+
+    async def story(door: Door) -> str:
+        token = await door.try_(issued[CHAIR].pin)
+        renewed = pins.renew(database, [CHAIR])
+        pins.issue(database, renewed, tmp_path / "new.csv", CHEAP, lambda done, of, now: None)
+        monkeypatch.setattr(time, "monotonic", lambda: clock() + 2)
+        with pytest.raises(Refusal) as refused:
+            await door.identity.who(token, "phone", HOME)
+        return refused.value.code
+
+    assert _in(database, story) == "A02"
+
+
+@on_sqlite
+def test_a_database_that_takes_nothing_for_a_while_does_not_end_log_ins(
+    database: Database, issued: dict[str, pins.Issued], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(journal, "NOTE_S", 0.02)
+    append, standby = audit_log.append, threading.Event()
+
+    def refused(connection: sa.Connection, kind: str, *more: Any) -> None:
+        if standby.is_set():
+            raise sa.exc.InternalError("INSERT", {"pin": "of somebody"}, Exception("read-only"))
+        append(connection, kind, *more)
+
+    monkeypatch.setattr(audit_log, "append", refused)
+
+    async def until(is_so: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not is_so():
+                await asyncio.sleep(0.01)
+
+    async def story(door: Door) -> str:
+        kept = door.identity.journal
+        standby.set()
+        for number in range(3 * journal.MOST_NOTES):
+            kept.note("login_limited", f"user-{number}", HOME)
+        await until(lambda: not kept.healthy)
+        for number in range(3 * journal.MOST_NOTES):
+            kept.note("login_limited", f"other-{number}", HOME)
+        with pytest.raises(sa.exc.InternalError):
+            await door.try_(issued[CHAIR].pin)
+        assert len(kept._notes) <= journal.MOST_NOTES + 1, "what waits has a bound"
+        standby.clear()
+        await until(lambda: kept.healthy)
+        return await door.try_(issued[CHAIR].pin)
+
+    assert len(_in(database, story)) == 43
+    noted = _events(database, "login_limited")
+    assert sum(json.loads(row.content)["times"] for row in noted) == 6 * journal.MOST_NOTES
+
+
+@on_sqlite
+@pytest.mark.usefixtures("issued")
+def test_a_journal_that_hangs_says_so(database: Database, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(journal, "HANGS_S", 0.05)
+
+    async def story(door: Door) -> tuple[bool, bool]:
+        with database.writing():
+            waiting = asyncio.create_task(door.try_("000000"))
+            await asyncio.sleep(0.2)
+            hangs = not door.identity.journal.healthy
+        await waiting
+        await asyncio.sleep(0.05)
+        return hangs, door.identity.journal.healthy
+
+    assert _in(database, story) == (True, True)
 
 
 @on_sqlite

@@ -11,14 +11,16 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 import structlog
 
-from loadtests.backend import operation
+from loadtests.backend import operation, reading
 from loadtests.backend.operation import METRICS, Metrics, metrics_markdown, without_secrets
 from loadtests.backend.pool import Pool, PoolBusyError
 from loadtests.backend.refusals import REASONS, refusals_markdown
@@ -64,12 +66,85 @@ def test_alive_and_ready_are_two_questions(service: Running, monkeypatch: pytest
     assert service.ask("GET", "/healthz").json == {"status": "alive"}
     ready = service.ask("GET", "/readyz")
     assert (ready.status, ready.json["ready"]) == (200, True)
-    assert set(ready.json["checks"]) == {"database", "migrations", "writer", "release"}
+    assert set(ready.json["checks"]) == {"database", "migrations", "writer", "journal", "release"}
     monkeypatch.setattr(service.service.parts, "_answers", False)
     answer = service.ask("GET", "/readyz")
     assert (answer.status, answer.json["checks"]["database"]) == (503, False)
     assert answer.headers["retry-after"] == "1"
     assert service.ask("GET", "/healthz").status == 200
+
+
+def test_a_crowd_of_readers_and_photos_hides_neither_the_database_nor_the_metrics(service: Running):
+    parts, go, loops = service.service.parts, threading.Event(), asyncio.new_event_loop()
+
+    async def crowd() -> None:
+        pools = (parts.services.reads, parts.services.files)
+        calls = [asyncio.create_task(pool.run(go.wait, 10)) for pool in pools for _ in range(64)]
+        await asyncio.sleep(0)
+        asked_s = parts._answers_at_s
+        async with asyncio.timeout(5):
+            while parts._answers_at_s <= asked_s:  # until the next pulse
+                await asyncio.sleep(0.02)
+        answers = await asyncio.to_thread(lambda: [service.ask("GET", path) for path in ("/readyz", "/metrics")])
+        go.set()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert [answer.status for answer in answers] == [200, 200], answers[0].body
+
+    loops.run_until_complete(crowd())
+    loops.run_until_complete(loops.shutdown_default_executor())
+    loops.close()
+
+
+def test_many_who_ask_for_metrics_at_once_are_told_the_same(service: Running, monkeypatch: pytest.MonkeyPatch):
+    metrics, told = service.service.metrics, []
+
+    def slowly() -> bytes:
+        told.append(1)
+        go.wait(5)
+        return b"all of it"
+
+    go = threading.Event()
+    monkeypatch.setattr(metrics, "text", slowly)
+    with ThreadPoolExecutor(5) as askers:
+        answers = [askers.submit(service.ask, "GET", "/metrics") for _ in range(5)]
+        until = time.monotonic() + 5
+        while service.service._in_progress < 5 and time.monotonic() < until:
+            time.sleep(0.01)
+        go.set()
+        assert {answer.result().body for answer in answers} == {b"all of it"}
+    assert len(told) == 1
+
+
+def test_a_pulse_goes_on_after_whatever_happened(service: Running, monkeypatch: pytest.MonkeyPatch):
+    parts, happened = service.service.parts, threading.Event()
+
+    def broken(_: object) -> int:
+        monkeypatch.undo()
+        happened.set()
+        raise ValueError("nobody foresaw this")
+
+    monkeypatch.setattr(reading, "unsealed", broken)
+    assert happened.wait(5)
+    until = time.monotonic() + 5
+    while not (parts._answers and service.ask("GET", "/readyz").status == 200) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert parts.checks()["database"]
+
+
+def test_a_journal_that_does_not_write_is_not_ready(service: Running, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(service.service.parts.services.identity.journal, "_noted", False)
+    answer = service.ask("GET", "/readyz")
+    assert (answer.status, answer.json["checks"]["journal"]) == (503, False)
+
+
+def test_a_standby_that_takes_no_writes_is_503_and_no_fault(service: Running, monkeypatch: pytest.MonkeyPatch):
+    def standby(*_: object) -> None:
+        raise sa.exc.InternalError("INSERT", {}, Exception("read-only"))
+
+    token = service.token("0003")
+    monkeypatch.setattr(service.service.parts.database.engine, "connect", standby)
+    answer = service.ask("GET", "/v1/reports/0003", authorization=f"Bearer {token}")
+    assert (answer.status, answer.codes) == (503, ["H09"])
 
 
 def test_a_database_that_does_not_answer_is_503_and_nothing_is_acknowledged(
@@ -99,6 +174,8 @@ def test_a_field_that_is_called_like_a_secret_is_hidden():
             "spinning": "kept",
             "database": "postgresql://me:geheim@db/night",
             "photo": b"\xff\xd8",
+            "other": "postgresql://db/night?user=me&password=geheim&sslmode=require",
+            "words": "host=db sslpassword=geheim dbname=night",
         },
     )
     assert event == {
@@ -108,7 +185,10 @@ def test_a_field_that_is_called_like_a_secret_is_hidden():
         "spinning": "kept",
         "database": "postgresql://me:[hidden]@db/night",
         "photo": "[2 bytes]",
+        "other": "postgresql://db/night?user=me&password=[hidden]&sslmode=require",
+        "words": "host=db sslpassword=[hidden] dbname=night",
     }
+    assert "geheim" not in repr(Settings("postgresql://db/night?password=geheim", Path()))
 
 
 @pytest.fixture
@@ -121,6 +201,7 @@ def logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     operation.configure_logs()
     yield text
     root.handlers[:], root.level = before[0], before[1]
+    threading.excepthook = threading.__excepthook__
     structlog.reset_defaults()
 
 
@@ -133,6 +214,32 @@ def test_logs_are_json_and_hold_no_words_of_an_error(logs: io.StringIO):
     lines = [json.loads(line) for line in logs.getvalue().splitlines()]
     assert [line["event"] for line in lines] == ["failed", "it broke"]
     assert all(line["error"] == "ValueError" and line["level"] == "error" and line["trace"] for line in lines)
+    assert "123456" not in logs.getvalue()
+
+
+def test_a_thread_that_ends_by_an_error_says_so_without_its_words(logs: io.StringIO):
+    def fails() -> None:
+        raise sa.exc.InternalError("INSERT", {"pin": "123456"}, Exception("read-only"))
+
+    thread = threading.Thread(target=fails, name="writer")
+    thread.start()
+    thread.join()
+    line = json.loads(logs.getvalue())
+    assert (line["event"], line["thread"], line["error"]) == ("thread failed", "writer", "InternalError")
+    assert "123456" not in logs.getvalue()
+
+
+def test_a_task_that_ends_by_an_error_says_so_without_its_words(logs: io.StringIO):
+    async def story() -> None:
+        loop, error = asyncio.get_running_loop(), ValueError("PIN 123456")
+        try:
+            raise error
+        except ValueError:
+            loop.call_exception_handler({"message": "a task failed", "exception": error, "task": repr(error)})
+
+    asyncio.run(story())
+    line = json.loads(logs.getvalue())
+    assert (line["event"], line["error"]) == ("a task failed", "ValueError")
     assert "123456" not in logs.getvalue()
 
 

@@ -259,3 +259,35 @@ def test_a_backend_that_forgets_takes_a_step_twice():
     record = after(*EVENING)
     again = decide(CAUCUS, record, Command("final", "0001", "chair", "", "key", FINAL), forgets=True).record
     assert again.version == record.version + 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "state"),
+    [((), State.EXPECTED), (EVENING[:1], State.OPENED), (EVENING[:2], State.FIRST_ALIGNMENT)],
+)
+def test_an_entry_for_the_wrong_site_is_taken_away_and_the_app_goes_on(steps: Any, state: State):
+    before = after(*steps)
+    keyed = after(("entry", "clerk-01", ENTRY), record=before)
+    freed = after(("return", "reviewer-01", {"reason": "meant for the next precinct"}), record=keyed)
+    assert freed == replace(before, version=keyed.version + 1)
+    assert freed.state is state
+    assert after(*EVENING[len(steps) :], record=freed).state is State.ACCEPTED
+
+
+def test_a_returned_report_is_still_returned_when_an_entry_is_taken_away():
+    returned = after(*EVENING, ("return", "reviewer-01", {"reason": "unreadable"}))
+    steps = ("entry", "clerk-01", ENTRY), ("return", "reviewer-01", {"reason": "meant for the next precinct"})
+    assert after(*steps, record=returned) == replace(returned, version=returned.version + 2)
+
+
+def test_photos_of_a_site_that_are_stored_already_count_once():
+    held = {"cd" * 32: records.PHOTOS_BYTES - PHOTO["bytes"]}  # type: ignore[operator]  # an int
+
+    def send(bytes_: int, photos: Mapping[str, int]) -> Record:
+        body = {**PHOTO, "bytes": bytes_}
+        return decide(CAUCUS, after(*EVENING), Command("photo", "0001", "chair", "", "key", body), photos).record
+
+    assert send(2_000_000, held).photo is not None
+    assert send(2_000_000, {**held, "ab" * 32: 2_000_000}).photo is not None
+    with pytest.raises(RefusedError, match="R17"):
+        send(2_000_001, held)

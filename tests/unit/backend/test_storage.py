@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from loadtests.backend import storage
+from loadtests.backend.embedded import EmbeddedPostgres
 from loadtests.backend.storage import Database
 from simulation.errors import InputError
 from simulation.scenario import Scenario, load
@@ -155,3 +156,23 @@ def test_a_photo_lies_where_its_content_says(database: Database):
     assert path.read_bytes() == b"a worksheet"
     assert path.stat().st_mode & 0o077 == 0
     assert not received.exists()
+
+
+@pytest.mark.parametrize("field", ["password=hush", "sslpassword=hush", "options=hush", "scram_client_key=hush"])
+def test_a_url_is_shown_without_the_secrets_of_its_query(field: str, tmp_path: Path):
+    with pytest.raises(InputError, match="does not answer") as caught:
+        storage.connect(f"postgresql://me@127.0.0.1:1/x?{field}&sslmode=prefer", tmp_path)
+    assert "hush" not in str(caught.value)
+    assert "sslmode=prefer" in str(caught.value)
+
+
+def test_below_a_closed_home_of_root_nothing_is_opened_to_others(tmp_path: Path):
+    home = tmp_path / "root"
+    (home / "night").mkdir(parents=True)
+    home.chmod(0o700)
+    server = EmbeddedPostgres(home / "night" / "postgres")
+    with pytest.raises(InputError, match="which only root may enter"):
+        server._refuse_a_closed_home(home)
+    assert home.stat().st_mode & 0o077 == 0
+    home.chmod(0o711)  # somebody has decided otherwise
+    server._refuse_a_closed_home(home)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from loadtests.backend import storage
 from loadtests.backend.embedded import EmbeddedPostgres
 from loadtests.backend.records import Answer, Command
 from loadtests.backend.storage import Database
-from loadtests.backend.writer import QueueFullError, Writer, read_records
+from loadtests.backend.writer import QueueFullError, UnclearError, Writer, read_records
 from loadtests.content import content_sha256
 from simulation.scenario import Scenario
 from tests.unit.backend.evenings import command, evening, small_evening, write, write_at_once
@@ -273,3 +275,94 @@ def test_readers_of_sqlite_see_the_last_commit_while_another_one_is_under_way(tm
 def test_the_embedded_server_is_there_for_whoever_needs_it(postgres: EmbeddedPostgres):
     postgres.start()  # runs already: nothing to do
     assert postgres.pid is not None
+
+
+class Unreliable:
+    """A database whose transactions end as told: "done", "lost" (committed, and nobody hears of it) or "gone"."""
+
+    def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch, *ends: str) -> None:
+        self._ends = list(ends)
+        self._writing = database.writing
+        monkeypatch.setattr(database, "writing", self.writing)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        end = self._ends.pop(0) if self._ends else "done"
+        if end == "gone":
+            raise sa.exc.OperationalError("BEGIN", {}, Exception("gone"))
+        with self._writing() as connection:
+            yield connection
+        if end == "lost":
+            raise sa.exc.OperationalError("COMMIT", {}, Exception("lost"))
+
+
+def test_a_lost_commit_is_found_again_by_its_key(
+    database: Database, writers: list[Writer], monkeypatch: pytest.MonkeyPatch
+):
+    Unreliable(database, monkeypatch, "lost")
+    writers.append(Writer(database))
+    [answer] = write(writers[0], evening()[:1])
+    assert (answer.status, answer.replayed) == (201, True)
+    assert len(versions(database)) == 1
+
+
+def test_where_a_commit_may_have_happened_nobody_says_that_nothing_was_written(
+    database: Database, writers: list[Writer], monkeypatch: pytest.MonkeyPatch
+):
+    Unreliable(database, monkeypatch, "lost", "gone", "gone", "gone")
+    writers.append(Writer(database))
+    perhaps, surely_not = evening()[:1], evening("0003")[:1]
+    [told] = write_at_once(writers[0], perhaps)
+    assert isinstance(told, UnclearError)
+    assert len(versions(database)) == 1
+    [told] = write_at_once(writers[0], surely_not)
+    assert isinstance(told, QueueFullError)
+    assert [answer.replayed for answer in write(writers[0], [*perhaps, *surely_not])] == [True, False]
+
+
+def test_a_writer_outlives_a_server_that_cannot_be_started(
+    database: Database, writers: list[Writer], monkeypatch: pytest.MonkeyPatch
+):
+    revive, left = database.revive, iter(range(3))
+
+    def too_many_files() -> None:
+        if next(left, None) is not None:
+            raise OSError(24, "Too many open files")
+        revive()
+
+    monkeypatch.setattr(database, "revive", too_many_files)
+    Unreliable(database, monkeypatch, "gone")
+    writers.append(Writer(database))
+    [told] = write_at_once(writers[0], evening()[:1])
+    assert isinstance(told, QueueFullError)
+    assert [answer.status for answer in write(writers[0], evening()[:1])] == [201]
+    assert writers[0].healthy
+
+
+def test_a_photo_is_kept_where_its_row_is_written_and_only_there(
+    database: Database, writers: list[Writer], monkeypatch: pytest.MonkeyPatch
+):
+    """Also where the transaction has to be tried again; and no row is written whose photo is not there."""
+
+    def received(content: str) -> Command:
+        file = database.photos / f"incoming-{content}"
+        file.write_text(content)
+        body = {"sha256": content * 32, "bytes": 2, "type": "image/jpeg"}
+        return replace(command("photo", body), received=file)
+
+    def kept() -> list[str]:
+        return sorted(path.name[:2] for path in database.photos.rglob("*.jpg"))
+
+    writers.append(Writer(database))
+    [refused] = write(writers[0], [received("aa")])
+    assert (refused.body["errors"][0]["code"], kept()) == ("R10", [])
+    write(writers[0], evening())
+    Unreliable(database, monkeypatch, "lost")
+    [answer] = write(writers[0], [received("bb")])
+    assert (answer.status, kept()) == (201, ["bb"])
+    gone = received("cc")
+    gone = replace(gone, body={**gone.body, "correction": "a better light"})
+    (database.photos / "incoming-cc").unlink()
+    [told] = write_at_once(writers[0], [gone])
+    assert isinstance(told, FileNotFoundError)
+    assert len(versions(database)) == 4

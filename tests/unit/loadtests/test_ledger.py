@@ -360,3 +360,9 @@ def test_a_file_of_another_program_is_not_taken_for_an_empty_ledger(tmp_path: Pa
     connection.close()
     with pytest.raises(InputError, match="has not our tables"):
         stored_in_database(f"sqlite:///{tmp_path}/other.db")
+
+
+def test_a_database_that_does_not_answer_is_told_without_its_password() -> None:
+    with pytest.raises(InputError, match="does not answer") as caught:
+        stored_in_database("postgresql://me@127.0.0.1:1/x?password=hush")
+    assert "hush" not in str(caught.value)
