@@ -51,6 +51,7 @@ COUNTED = ("acknowledged", "unanswered", "lost", "duplicated", "altered", "mis_t
 BROKEN = ("lost", "duplicated", "altered", "mis_tallied", "out_of_order")
 ANSWERS_WITHIN_S = 10.0  # after which a chair's telephone gives up
 PATIENCE_S = 60.0  # a chair who could not get a write through by then is not heard of again: a failure
+STANDS_STILL_S = 4.0  # the database, to fill the queue
 PARTIAL = 5  # every fifth evening is broken off after the first alignment
 
 
@@ -390,7 +391,9 @@ FOUND_BY: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
 }
 
 
-def stalled(faults: Sequence[str], folder: Path, name: str = "sqlite", writes: int = 600) -> dict[str, Any]:
+def stalled(
+    faults: Sequence[str], folder: Path, name: str = "sqlite", writes: int = 600, seconds: float = STANDS_STILL_S
+) -> dict[str, Any]:
     """More writes at once than the queue holds, while the database stands still for some seconds.
 
     A bounded queue turns away the rest at once, with Retry-After. An endless one takes all, and answers when whoever
@@ -418,7 +421,7 @@ def stalled(faults: Sequence[str], folder: Path, name: str = "sqlite", writes: i
             with _standing_still(backend):
                 began = time.monotonic()
                 sent = [threads.submit(sends, ask) for ask in asks]
-                while time.monotonic() - began < STANDS_STILL_S:
+                while time.monotonic() - began < seconds:
                     most = max(most, _waiting(backend.url))
                     time.sleep(0.1)
             for one in sent:
@@ -428,16 +431,13 @@ def stalled(faults: Sequence[str], folder: Path, name: str = "sqlite", writes: i
         "faults": list(faults),
         "database": name,
         "writes": writes,
-        "stood_still_s": STANDS_STILL_S,
+        "stood_still_s": seconds,
         "most_waiting": round(most),
         "turned_away": len(turned_away_s),
         "turned_away_within_s": round(max(turned_away_s, default=0.0), 2),
         "taken": len(taken_s),
         "taken_after_s": round(statistics.median(taken_s), 2) if taken_s else None,
     }
-
-
-STANDS_STILL_S = 4.0
 
 
 @contextmanager

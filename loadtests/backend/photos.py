@@ -51,12 +51,12 @@ async def received(parts: AsyncIterator[bytes], media_type: str, folder: Path, f
             if len(block) >= BLOCK:
                 if file is None:
                     _refuse_other(block, magic, media_type)
-                    file = await files.run(incoming.open, "xb")
+                    file = await files.run(_new, incoming)
                 await files.run(_store, file, digest, bytes(block))
                 block.clear()
         if file is None:
             _refuse_other(block, magic, media_type)
-            file = await files.run(incoming.open, "xb")
+            file = await files.run(_new, incoming)
         await files.run(_finish, file, digest, bytes(block))
         yield Received({"sha256": digest.hexdigest(), "bytes": size, "type": media_type}, incoming)
     finally:
@@ -110,6 +110,11 @@ async def stored(folder: Path, facts: Mapping[str, Any], files: Pool) -> PhotoRe
 def _refuse_other(beginning: bytearray, magic: bytes, media_type: str) -> None:
     if not beginning.startswith(magic):
         raise Refusal("P01", f"the bytes do not begin like {media_type}")
+
+
+def _new(path: Path) -> BinaryIO:
+    """A file of its owner's."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _store(file: BinaryIO, digest: Any, block: bytes) -> None:

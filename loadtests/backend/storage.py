@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -428,21 +428,30 @@ def photo_path(photos: Path, sha256: str, media_type: str) -> Path:
 
 
 def place_photo(photos: Path, received: Path, sha256: str, media_type: str) -> Path:
-    """Put a received file (same file system) where it belongs, on the disk for good before its row is written.
+    """Put a received file (same file system) where it belongs, on the disk for good before its row is written."""
+    received.chmod(0o600)
+    with received.open("rb") as file:
+        os.fsync(file.fileno())
+    place_photos(photos, [(received, sha256, media_type)])
+    return photo_path(photos, sha256, media_type)
+
+
+def place_photos(photos: Path, received: Iterable[tuple[Path, str, str]]) -> None:
+    """The same of several files, whose bytes are on the disk already: moved first, so that one flush does for most.
 
     Once more is no harm: the transaction of a row may have to be tried again.
     """
-    path = photo_path(photos, sha256, media_type)
-    if path.exists() and not received.exists():
-        return path
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    with received.open("rb") as file:
-        os.fsync(file.fileno())
-    received.chmod(0o600)
-    received.replace(path)
-    for folder in (path.parent, photos):
+    folders: set[Path] = set()
+    for file, sha256, media_type in received:
+        path = photo_path(photos, sha256, media_type)
+        if not path.parent.is_dir():
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            folders.add(photos)
+        if file.exists() or not path.exists():
+            file.replace(path)
+        folders.add(path.parent)
+    for folder in folders:
         sync_folder(folder)
-    return path
 
 
 def sync_folder(folder: Path) -> None:

@@ -343,9 +343,14 @@ class Batch:
 
     def place_photos(self, folder: Path) -> None:
         """Put the photos of what was decided where they belong, before their rows are written: only those are kept."""
-        for command in self._received:
-            if command.received is not None:
-                storage.place_photo(folder, command.received, command.body["sha256"], command.body["type"])
+        storage.place_photos(
+            folder,
+            [
+                (one.received, one.body["sha256"], one.body["type"])
+                for one in self._received
+                if one.received is not None
+            ],
+        )
 
     def write(self, chain: audit_log.ChainOfRows | None = None) -> None:
         """Write what was decided, each kind of row in one go."""

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import backend_intruders, backend_kills
-from loadtests.backend.settings import QUEUE
+from loadtests.backend.settings import QUEUE, Hashing
 from loadtests.backend.writer import BATCH
 
 CHAIRS, SITES = 6, 12
+SHORT = ("--turn", "2", "--settle", "0.5", "--warm-up", "0")
 
 
 @pytest.mark.parametrize(("database", "victims"), backend_kills.VICTIMS.items())
@@ -31,7 +32,7 @@ def test_the_ledger_finds_figures_that_nobody_released_and_repeats_that_are_stor
 
 
 def test_a_full_queue_turns_away_at_once_while_the_database_stands_still(tmp_path: Path):
-    told = backend_kills.stalled([], tmp_path, writes=QUEUE + 2 * BATCH)
+    told = backend_kills.stalled([], tmp_path, writes=QUEUE + 2 * BATCH, seconds=2)
     assert told["most_waiting"] <= QUEUE + BATCH
     assert told["turned_away"] > 0
     assert told["taken"] + told["turned_away"] == told["writes"]
@@ -41,10 +42,10 @@ def test_a_full_queue_turns_away_at_once_while_the_database_stands_still(tmp_pat
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="pins processes to cores as Linux does")
 def test_no_intruder_gets_anywhere(tmp_path: Path):
     asked = backend_intruders.arguments(
-        ["--attempts", "2000", "--rate", "600", "--intruders", "150", "--turn", "3", "--warm-up", "0", "--log-ins", "2"]
+        ["--attempts", "2000", "--rate", "600", "--intruders", "150", "--log-ins", "2", *SHORT]
     )
     scenario = backend_kills.state(tmp_path, 60)
-    told, missed = backend_intruders.attacked(str(scenario), tmp_path, asked)
+    told, missed = backend_intruders.attacked(str(scenario), tmp_path, asked, Hashing(memory_kib=8, passes=1))
     # how long the chairs wait is for the benchmark to say
     assert [one for one in missed if "p99" not in one] == []
     assert told["attempts"] >= 2000
