@@ -208,7 +208,8 @@ def attacked(
         verdict = backend.verified()
     attempts, failures = intruders.attempts, intruders.failures
     succeeded = stored + strangers
-    ratio = chairs.quantile("attack", 0.99) / chairs.quantile("quiet", 0.99)
+    quiet = chairs.quantile("quiet", 0.99)
+    ratio = chairs.quantile("attack", 0.99) / quiet if math.isfinite(quiet) else math.inf
     told = {
         "attempts": sum(attempts.values()),
         "by_kind": dict(attempts),
@@ -232,7 +233,7 @@ def attacked(
     missed = []
     if told["attempts"] < asked.attempts:
         missed.append(f"only {told['attempts']} attempts")
-    if succeeded or failures:
+    if succeeded or any(not one.startswith("insider: ") for one in failures):  # an insider may be told to try again
         missed.append(f"{stored} writes and {strangers} sessions of intruders; {failures[:3]}")
     if not ratio <= LIMITS["p99_ratio_at_most"]:
         missed.append(f"the chairs' p99 under attack is {ratio:.2f} times the quiet one")

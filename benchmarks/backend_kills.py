@@ -379,7 +379,7 @@ def faulty(faults: Sequence[str], folder: Path, chairs: int, sites: int, seed: i
         found, verdict = _accounted(backend, folder)
     told = {key: found[key] for key in COUNTED} | {"audit_log": {key: verdict[key] for key in ("ok", "found")}}
     first = [found["offending"][kind][0] for kind in BROKEN if found[kind]] + verdict["problems"][:1]
-    return {"faults": list(faults), "database": name, **told, "first": first[:3]}
+    return {"faults": list(faults), "database": name, **told, "first": str(first[0])[:300] if first else None}
 
 
 FOUND_BY: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {

@@ -11,8 +11,10 @@ import os
 import secrets
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,6 +35,8 @@ Verdict = Literal["works", "missing", "warns", "fails", "left out"]
 SETTLE_S = 15.0  # how long results may take to show what was accepted
 _READERS = ("administrator", "observer")  # roles that may read what is stored
 _MOST_SITES = 20  # that are asked whether they have reported
+_LOCKED_OUT = 429
+_TAKEN = 409
 _SMALLEST = 20  # people: enough for two viable groups wherever delegates are elected
 
 # The smallest picture that is one: a JPEG of one gray point.
@@ -161,12 +165,20 @@ class Walk:
     def _lines(self, code: str | None, folder: Path, clean_up: bool) -> Iterator[Line]:
         yield from self._missing()
         session: Session | None = None
-        for site, account in self._candidates(code):
+        chaired = self._chaired(code)
+        if "login" in self.backend.operations:
+            yield from self._wrong_pin(self._guessed_at(chaired[0][1]))
+        before = self._public()
+        known = self._shown(before)
+        if code is None and known:
+            yield Line("sites", "left out", f"{len(known):,} are in the public results already: one of the others")
+            chaired = [(site, account) for site, account in chaired if not known & {site.code, site.id}]
+        for site, account in chaired[:_MOST_SITES]:
             if "login" in self.backend.operations:
-                if self.site is None:
-                    yield from self._wrong_pin(account)
                 session, line = self._sign_in(account)
                 yield line
+                if session is None and line.verdict == "left out" and code is None:
+                    continue  # another chair may get in
                 if session is None:
                     return
             self.site = site
@@ -176,8 +188,11 @@ class Walk:
                 raise InputError(f"--site {code}: it has reported already, and a report is not sent twice")
             yield Line(f"site {site.id}", "left out", "it has reported already: the next one")
         else:
-            raise InputError(f"the first {_MOST_SITES} sites have reported already: --site takes another one")
-        before = self._public()
+            if chaired and self.site is None:
+                yield Line("log-in", "fails", "every chair who was tried is locked out: nothing was tested")
+                return
+            tried = f"the {min(_MOST_SITES, len(chaired))} sites that were tried" if chaired else "all sites in --pins"
+            raise InputError(f"{tried} have reported already: --site takes another one, or a new database")
         report = self.night.report(site)
         asks = self._asks(session, site, report)
         whole = True
@@ -191,7 +206,7 @@ class Walk:
         if whole:
             yield from self._resumed(session, site, report)
             yield from self._results(site, report, before)
-            yield from self._keyed(site)
+            yield from self._keyed(site, known)
         yield from self._stored(folder)
         if whole:
             yield from self._conflict(asks)
@@ -207,7 +222,7 @@ class Walk:
             if not there:
                 yield Line(f"[{operation}]", "missing", says)
 
-    def _candidates(self, code: str | None) -> list[tuple[Site, Account]]:
+    def _chaired(self, code: str | None) -> list[tuple[Site, Account]]:
         """Sites that could report, and their chairs."""
         meant = [site for site in self.night.sites if code in (None, site.code, site.id)]
         if not meant:
@@ -216,7 +231,12 @@ class Walk:
         if not chaired:
             where = "it" if code is not None else "a site of the scenario"
             raise InputError(f"nobody in the list of log-ins chairs {where}: is it of another scenario?")
-        return chaired[:_MOST_SITES]
+        return chaired
+
+    @staticmethod
+    def _shown(public: ledger.Public | None) -> frozenset[str]:
+        """The sites whose results are public: they have reported."""
+        return frozenset() if public is None or public.sites is None else frozenset(public.sites)
 
     def _has_reported(self, session: Session | None, site: Site) -> bool:
         if "resume" not in self.backend.operations:
@@ -232,6 +252,11 @@ class Walk:
         device = f"check-{secrets.token_hex(4)}"
         return Ask(user=account.user, pin=pin, second_factor=account.second_factor(), device=device)
 
+    def _guessed_at(self, chair: Account) -> Account:
+        """Whose PIN is mistyped: not the one who reports, and somebody else each run, or soon they were locked out."""
+        others = [one for one in self.accounts.chairs.values() if one.user != chair.user]
+        return others[zlib.crc32(self.run_id.encode()) % len(others)] if others else chair
+
     def _wrong_pin(self, account: Account) -> Iterator[Line]:
         last = account.pin[-1:]
         wrong = account.pin[:-1] + ("0" if last != "0" else "1")  # of the same form, so that only its truth decides
@@ -240,6 +265,8 @@ class Walk:
             yield Line("wrong PIN", "fails", "accepted: anybody can sign in as this chair")
         elif outcome.verdict == "refused":
             yield Line("wrong PIN", "works", f"refused ({outcome.status})")
+        elif outcome.status == _LOCKED_OUT and outcome.retry_after_s is not None:
+            yield Line("wrong PIN", "left out", f"{account.user} is {_until(outcome.retry_after_s)}")
         else:
             yield Line("wrong PIN", "warns", f"neither refused nor accepted: {outcome.problem}")
 
@@ -247,6 +274,8 @@ class Walk:
         ask = self._signing_in(account, account.pin)
         outcome = self._said("login", ask)
         subject = f"log-in of {account.role} {account.user}"
+        if outcome.status == _LOCKED_OUT and outcome.retry_after_s is not None and account.role == CHAIR:
+            return None, Line(subject, "left out", _until(outcome.retry_after_s))
         if not outcome.accepted:
             wait = "" if outcome.retry_after_s is None else f"; come back in {outcome.retry_after_s:g} s"
             return None, Line(subject, "fails", f"{outcome.problem or outcome.verdict}{wait}")
@@ -393,12 +422,16 @@ class Walk:
     def _stored(self, folder: Path) -> Iterator[Line]:
         if "stored" not in self.backend.operations:
             return
+        reader = None
         try:
-            rows = ledger.stored_by_api(self.backend, self.send, reader_session(self.backend, self.send, self.accounts))
+            reader = reader_session(self.backend, self.send, self.accounts)
+            rows = ledger.stored_by_api(self.backend, self.send, reader)
         except InputError as error:
             roles = " or ".join(_READERS)
             yield Line("stored", "fails", f"{error}; does it take a log-in of {roles} in --pins?")
             return
+        if "login" in self.backend.operations:
+            yield self._open_to_all(reader)
         found = ledger.reconcile(ledger.merge(folder), ledger.Sources(by_api=rows))
         self.reconciled = found
         for kind, consequence in _CONSEQUENCES.items():
@@ -409,15 +442,23 @@ class Walk:
         if found["clean"]:
             yield Line("stored", "works", f"{found['acknowledged']} acknowledged, each stored once and as it was sent")
 
-    def _keyed(self, site: Site) -> Iterator[Line]:
+    def _open_to_all(self, reader: Session | None) -> Line:
+        """What is stored names users and keys: nobody's business who has not signed in."""
+        outcome = self._said("stored", Ask())
+        line = _must_be_refused("stored, without log-in", outcome)
+        if line.verdict == "fails" and reader is None:  # other headers of the mapping may keep strangers out
+            return replace(line, verdict="warns", says="it takes no log-in: every stored version can be read")
+        return line
+
+    def _keyed(self, site: Site, known: frozenset[str]) -> Iterator[Line]:
         """Two clerks key another site, and a reviewer looks at the queue: where the list has them."""
         clerks = self.accounts.of(CLERK)[:2]
         if "clerk" in self.backend.operations:
-            free = [one for one in self.night.sites if one.code != site.code]
+            free = [one for one in reversed(self.night.sites) if not known & {one.code, one.id} and one != site]
             if len(clerks) < 2 or not free or "login" not in self.backend.operations:
-                yield Line("clerk", "left out", "takes two clerks in --pins and a second site")
+                yield Line("clerk", "left out", "takes two clerks in --pins and a second site that has not reported")
             else:
-                yield from self._entered(clerks, free[-1])
+                yield from self._entered(clerks, free[:_MOST_SITES])
         reviewers = self.accounts.of(REVIEWER)
         if "review.list" in self.backend.operations:
             session = self._sign_in(reviewers[0])[0] if reviewers else None
@@ -430,18 +471,27 @@ class Walk:
                 verdict: Verdict = "works" if good else "fails"
                 yield Line("review.list", verdict, says)
 
-    def _entered(self, clerks: Sequence[Account], site: Site) -> Iterator[Line]:
-        for which, account in zip(("first", "second"), clerks, strict=True):
-            session, line = self._sign_in(account)
-            if session is None:
-                yield line
-                return
-            ask = Ask(session, site, self.night.report(site), key=self._key())
-            outcome = self._promised("clerk", ask)
-            verdict: Verdict = "works" if outcome.accepted else "fails"
-            yield Line(f"clerk, {which} entry ({site.id})", verdict, outcome.problem or f"accepted ({outcome.status})")
-            if not outcome.accepted:
-                return
+    def _entered(self, clerks: Sequence[Account], sites: Sequence[Site]) -> Iterator[Line]:
+        """One site, keyed by both: the first that is free."""
+        first, line = self._sign_in(clerks[0])
+        if first is None:
+            yield line
+            return
+        for site in sites:
+            outcome = self._keys(first, site)
+            if outcome.status != _TAKEN:
+                break
+        else:
+            yield Line("clerk", "left out", f"{len(sites)} sites were tried, and have reported already (HTTP 409)")
+            return
+        yield _entry("first", site, outcome)
+        if not outcome.accepted:
+            return
+        second, line = self._sign_in(clerks[1])
+        yield line if second is None else _entry("second", site, self._keys(second, site))
+
+    def _keys(self, session: Session, site: Site) -> Outcome:
+        return self._promised("clerk", Ask(session, site, self.night.report(site), key=self._key()))
 
     def _logged_out(self, session: Session | None, site: Site) -> Iterator[Line]:
         if session is None or "logout" not in self.backend.operations:
@@ -483,6 +533,16 @@ def reader_session(backend: Backend, send: Callable[[Request], Reply], accounts:
     if not outcome.accepted:
         raise InputError(f"--pins: {account.user} cannot sign in: {outcome.problem or outcome.verdict}")
     return session_of(ask, outcome)
+
+
+def _entry(which: str, site: Site, outcome: Outcome) -> Line:
+    verdict: Verdict = "works" if outcome.accepted else "fails"
+    return Line(f"clerk, {which} entry ({site.id})", verdict, outcome.problem or f"accepted ({outcome.status})")
+
+
+def _until(retry_after_s: float) -> str:
+    at = datetime.now().astimezone() + timedelta(seconds=retry_after_s)
+    return f"locked out until {at:%H:%M:%S}: too many wrong PINs before (HTTP 429)"
 
 
 def _must_be_refused(subject: str, outcome: Outcome) -> Line:

@@ -145,8 +145,8 @@ def reconcile(
 
     LEDGER_DIR is where a load test kept what the backend had acknowledged. Every write is looked for in the backend's
     API, in its database (--database), and in the public totals. A log-in of an administrator or observer in --pins
-    reads what is stored.
-    Exit code 3: something is lost, duplicated, altered, mis-tallied or out of order.
+    reads what is stored; without one, only the public results (and --database) are looked at.
+    Exit code 3: something is lost, duplicated, altered, mis-tallied or out of order, or nothing was acknowledged.
 
     \b
     caucus loadtest reconcile runs/ledger --target http://127.0.0.1:8000 --pins pins.csv --database sqlite:///caucus.db

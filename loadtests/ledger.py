@@ -418,9 +418,16 @@ def reconcile(entries: Iterable[Entry], sources: Sources) -> dict[str, Any]:
         "sources": [name for name in ("by_api", "by_database", "public") if getattr(sources, name) is not None],
         "release": None if sources.public is None else sources.public.release,
         "sites_not_checked": not_checked,
-        "clean": not found,
+        "clean": bool(promised) and not found,
+        "verdict": _verdict(bool(promised), bool(found)),
         "offending": {kind: [_shown_finding(one) for one in found if one.kind == kind] for kind in KINDS},
     }
+
+
+def _verdict(promised: bool, broken: bool) -> str:
+    if broken:
+        return "the backend did not keep what it promised"
+    return "the backend kept what it promised" if promised else "nothing was acknowledged: nothing was tested"
 
 
 def _shown_finding(finding: Finding) -> dict[str, Any]:
@@ -710,17 +717,34 @@ def held_against(
     settle_s: float = 0.0,
 ) -> dict[str, Any]:
     """What became of a ledger at a backend, see `reconcile`; gives public results `settle_s` to catch up."""
-    by_api = stored_by_api(backend, send, session) if "stored" in backend.operations else None
+    by_api, not_read = _by_api(backend, send, session)
     by_database, accepted = stored_in_database(database) if database is not None else (None, None)
-    if by_api is None and by_database is None:
-        raise InputError("nothing to hold the ledger against: the mapping has no [stored], and there is no --database")
+    only_public = by_api is None and by_database is None
+    if only_public and "results" not in backend.operations:
+        raise InputError(f"nothing to hold the ledger against: {not_read}, there is no --database, and no [results]")
     until = time.monotonic() + settle_s
     while True:
         public = public_results(backend, send)
         found = reconcile(entries, Sources(by_api, by_database, public, accepted))
         if not found["mis_tallied"] or time.monotonic() > until:
-            return found
+            break
         time.sleep(0.5)
+    found["not_read"] = not_read
+    if only_public and found["clean"]:
+        found["verdict"] = f"the public results hold nothing against it; what is stored was not looked at: {not_read}"
+    return found
+
+
+def _by_api(backend: Backend, send: Send, session: Session | None) -> tuple[list[Stored] | None, str]:
+    """What is stored, or why that cannot be read; an error where somebody signed in, and should be able to."""
+    if "stored" not in backend.operations:
+        return None, "the mapping has no [stored]"
+    try:
+        return stored_by_api(backend, send, session), ""
+    except InputError as error:
+        if session is not None:
+            raise
+        return None, f"no log-in of an administrator or observer in --pins ({error})"
 
 
 def as_text(found: Mapping[str, Any]) -> str:
@@ -735,7 +759,9 @@ def as_text(found: Mapping[str, Any]) -> str:
         lines.append(f"{found['not_listed']:>9,} photos or approvals that the backend does not list")
     if found["sites_not_checked"]:
         lines.append(f"{len(found['sites_not_checked']):>9,} sites whose accepted figures this ledger does not know")
-    lines.append("the backend kept what it promised" if found["clean"] else "the backend did not keep what it promised")
+    if found.get("not_read") and found["not_read"] not in found["verdict"]:
+        lines.append(f"{'':9} not read by the API: {found['not_read']}")
+    lines.append(found["verdict"])
     return "\n".join(lines)
 
 

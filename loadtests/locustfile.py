@@ -14,6 +14,7 @@ from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
+from loadtests.sender import NoAnswerError
 from loadtests.users.chair import PrecinctChair
 from loadtests.users.clerk import HotlineClerk
 from loadtests.users.intruder import Intruder
@@ -53,5 +54,12 @@ def _on_init(environment: Environment, **_: Any) -> None:
     except InputError as error:
         for problem in error.problems:
             log.error("%s", problem)
-        if given.headless or given.autostart:
+        if coordinator.runs_by_itself:
             sys.exit(2)  # else Locust's page lets one mend it
+        return
+    if coordinator.runs_by_itself:
+        try:
+            coordinator.probe()
+        except NoAnswerError as error:
+            log.error("%s", error)
+            sys.exit(1)

@@ -33,9 +33,7 @@ CODES: dict[str, Code] = {
     "R12": Code(409, "the final alignment is missing: a worksheet is photographed when it is signed"),
     "R13": Code(409, "the step was sent before; N, too, is frozen: a change needs a `correction` with its reason"),
     "R14": Code(409, "a correction of what was never sent"),
-    "R15": Code(
-        409, "the hotline is taking this report: two clerks key it, or a reviewer returns it"
-    ),
+    "R15": Code(409, "the hotline is taking this report: two clerks key it, or a reviewer returns it"),
     "R16": Code(
         409, "a complete report is held already: a reviewer must return it before the hotline can take another"
     ),

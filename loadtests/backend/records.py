@@ -230,7 +230,7 @@ def decide(
         keyed = after.entries[-1]["figures"] if after.entries else None
         errors = checks.errors(caucus, site, after.figures if keyed is None else Figures(**keyed))
         if errors:
-            raise RefusedError(*errors)
+            raise RefusedError(*(replace(one, field=_member(step, one.field)) for one in errors))
     if after.state not in MACHINE[record.state].get(step, ()) and not forgets:
         raise AssertionError(f"{record.state} --{step}--> {after.state} is not in the state machine")
     detail: dict[str, Any] = {}
@@ -239,6 +239,14 @@ def decide(
     elif step is Step.PHOTO:
         detail = dict(after.photo or {})
     return Decision(after, detail)
+
+
+def _member(step: Step, field: str | None) -> str | None:
+    """Where a figure stands in the body of a step: alignments are its `counts`."""
+    told = {Step.FIRST_ALIGNMENT: "first_alignment", Step.FINAL: "final"}.get(step)
+    if field is None or told is None or field.split(".", 1)[0] != told:
+        return field
+    return "counts" + field.removeprefix(told)
 
 
 def replay(record: Record, step: str, body: Mapping[str, Any], actor: str, warnings: Iterable[Any]) -> Record:

@@ -533,6 +533,8 @@ def _engine(url: str, connections: int) -> sa.Engine:
 
 
 def _sqlite(url: sa.URL, connections: int, accepted: str) -> sa.Engine:
+    if url.host:
+        raise InputError(f"--database sqlite://{url.host}/...: a slash is missing before the file: {accepted}")
     if not url.database or url.database == ":memory:":
         raise InputError(f"--database sqlite: names no file, and a night is not kept in memory: {accepted}")
     path = Path(url.database)

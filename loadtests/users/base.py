@@ -22,7 +22,7 @@ from loadtests.evening import Purpose, SiteEvening
 from loadtests.sender import trusting
 from loadtests.users.accounts import Account
 from loadtests.users.connection import Connections, address, connect
-from loadtests.users.run import Run, run_of
+from loadtests.users.run import NO_ANSWER, Run, run_of
 
 log = logging.getLogger("caucus")
 
@@ -260,5 +260,5 @@ def _blame(outcome: Outcome) -> str:
     """A line for Locust's table of failures: alike for all sites, so that it stays a table."""
     said = _NUMBERS.sub("#", outcome.problem.removeprefix(f"HTTP {outcome.status}").lstrip(": "))
     if not outcome.status:
-        return f"no answer: {said}"
+        return f"{NO_ANSWER}: {said}"
     return f"HTTP {outcome.status}, {outcome.verdict}" + (f": {said[:150]}" if said else "")

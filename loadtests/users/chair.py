@@ -116,7 +116,7 @@ class PrecinctChair(CaucusUser):
         ask = Ask(user=account.user, pin=pin, second_factor=account.second_factor(), device=self._device)
         outcome = self.send("login", ask, name="login, wrong PIN", fine=lambda one: not one.accepted)
         if outcome.accepted:
-            self.fail("intrusion", "a wrong PIN was let in")
+            self.fail("intrusion: login", "a wrong PIN was let in")
 
     def _breaks_off(self, each: SiteEvening, account: Account, steps: tuple[Operation, ...]) -> None:
         """Begin to send what is due, and lose the connection in the middle of it."""

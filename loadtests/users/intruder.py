@@ -1,6 +1,6 @@
 """Intruders: guess PINs, replay tokens, send what is too large or malformed, reach for other people's reports.
 
-All of it must get nowhere. Whatever gets somewhere is a failure named "intrusion"; a server error is one, too: a
+All of it must get nowhere. Whatever gets somewhere is a failure named "intrusion: OPERATION"; a server error is one, too: a
 backend that falls over has not kept anybody out. They speak from addresses and devices of their own.
 """
 
@@ -108,9 +108,9 @@ class Intruder(CaucusUser):
 
         outcome, reply = self.transmit(request, read, name=f"intruder: {what}", fine=repelled)
         if outcome.accepted or 200 <= outcome.status < 300:
-            self.fail("intrusion", f"{what}: HTTP {outcome.status}")
+            self.fail(f"intrusion: {operation}", f"{what}: HTTP {outcome.status}")
         elif b"Traceback" in reply.body or b"sqlalchemy" in reply.body.lower():
-            self.fail("intrusion", f"{what}: the answer tells of the backend's insides")
+            self.fail(f"intrusion: {operation}", f"{what}: the answer tells of the backend's insides")
         return outcome
 
     def _guesses(self, number: int) -> None:

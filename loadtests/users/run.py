@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 import gevent
@@ -17,11 +17,12 @@ from locust.env import Environment
 from locust.rpc.protocol import Message
 from locust.runners import STATE_CLEANUP, STATE_STOPPED, STATE_STOPPING, MasterRunner, Runner, WorkerRunner
 
-from loadtests.contract import Backend
+from loadtests.contract import Ask, Backend, Operation, Request
 from loadtests.evening import Evening, SiteEvening, evening
 from loadtests.guards import Pace, new_run_id
 from loadtests.ledger import Ledger
 from loadtests.mapping import target_backend
+from loadtests.sender import NoAnswerError, Sender
 from loadtests.users.accounts import CLERK, REVIEWER, Account, Accounts, read_accounts
 from loadtests.users.connection import has_source_addresses
 from loadtests.users.options import Options, read_options
@@ -36,6 +37,13 @@ CLOSING = ("Reviewer",)  # who see to the rest when those are done
 _MOST_CLERKS, _MOST_REVIEWERS = 20, 4
 _GRACE_S = 180.0  # after the last planned moment: for retries, reviews and whatever the backend is slow at
 _ANSWER_S = 60.0
+_PROBE_S = 10.0
+_GONE_S = 120.0  # without a single answer, and
+_GONE_REQUESTS = 10  # so many that got none: longer than a restart takes
+NO_ANSWER = "no answer"  # begins what Locust's table of failures says of a request without any HTTP answer
+
+
+_WORKS_ON: Mapping[str, Operation] = {"HotlineClerk": "clerk", "Reviewer": "review.list"}
 
 
 class Run:
@@ -74,12 +82,23 @@ class Run:
         options = self.options
         return {
             "PrecinctChair": len(self.chairs),
-            "HotlineClerk": len(self.clerks) if self.evening.keyed else 0,
-            "Reviewer": len(self.reviewers),
+            "HotlineClerk": len(self.clerks) if self.evening.keyed and self._has_work("HotlineClerk") else 0,
+            "Reviewer": len(self.reviewers) if self._has_work("Reviewer") else 0,
             "PublicReader": options.readers,
             "CampaignObserver": options.observers,
             "Intruder": options.intruders,
         }
+
+    def _has_work(self, kind: str) -> bool:
+        return kind not in _WORKS_ON or _WORKS_ON[kind] in self.backend.operations
+
+    def left_out(self, classes: list[str]) -> list[str]:
+        """Which of these classes the backend has no work for, one line each."""
+        return [
+            f"{kind} is left out: the mapping has no [{_WORKS_ON[kind]}]"
+            for kind in classes
+            if not self._has_work(kind)
+        ]
 
     def missing(self, classes: list[str]) -> list[str]:
         """What the users of these classes lack, one line each."""
@@ -96,11 +115,25 @@ class Run:
                     f"--pins {options.pins}: no chair for {len(absent)} of {len(self.chairs)} sites, such as "
                     f"{', '.join(absent[:3])}: is the list of a backend with the scenario {options.scenario}?"
                 )
+        classes = [kind for kind in classes if self._has_work(kind)]
         if "HotlineClerk" in classes and self.evening.keyed and len(self.clerks) < 2:
             problems.append(f"--pins {options.pins}: {len(self.clerks)} clerks: every result is keyed by two")
         if "Reviewer" in classes and len(self.reviewers) < 2:
             problems.append(f"--pins {options.pins}: {len(self.reviewers)} reviewers: two people release a record")
         return problems
+
+    def probe(self) -> str:
+        """Ask the target once, whatever it answers; a line where it holds reports already. NoAnswerError: nobody there."""
+        has_results = "results" in self.backend.operations
+        request = self.backend.build("results", Ask()) if has_results else Request("GET", "/", {}, None, "GET /")
+        reply = Sender(self.options.target, self.options.run_id, self.options.ca, _PROBE_S)(request)
+        values = self.backend.read("results", reply).values if has_results else {}
+        if not any(_people(values.get(name)) for name in ("attendees", "first_alignment", "final")):
+            return ""
+        return (
+            f"{self.options.target.url} holds reports already: sites that have reported refuse another one, and count "
+            "as unplayed; give each run a database of its own"
+        )
 
     def claim(self, kind: str) -> int:
         """The number of a user among all of its class in this run, from 0."""
@@ -168,6 +201,11 @@ class Run:
         return (min(max(at_ms, origin), until) - origin) / 1000 / self.options.speed
 
 
+def _people(figure: object) -> bool:
+    """Whether a public figure, a number or counts by group, is of anybody."""
+    return any(map(_people, figure.values())) if isinstance(figure, Mapping) else figure not in (None, 0, "0", "")
+
+
 def _played(options: Options) -> Evening:
     """The night; played in a thread, so that Locust's heartbeats go on: a machine's first night compiles for long."""
 
@@ -219,6 +257,12 @@ class Coordinator:
         """Whether this process hands out the parts: the master, or the only one."""
         return not isinstance(_runner(self.environment), WorkerRunner)
 
+    @property
+    def runs_by_itself(self) -> bool:
+        """Whether nobody presses a button to begin: headless, or --autostart."""
+        given = self.environment.parsed_options
+        return given is not None and bool(given.headless or given.autostart)
+
     def prepare(self) -> Run:
         """The run that these options describe; InputError where that cannot be."""
         given = self.environment.parsed_options
@@ -243,6 +287,8 @@ class Coordinator:
         problems = self.run.missing(sorted(names))
         if problems:
             raise InputError(problems)
+        for line in self.run.left_out(sorted(names)):
+            log.warning("%s", line)
         playing = [one for one in self.environment.user_classes if counts.get(one.__name__, 1)]
         for one in playing:
             one.fixed_count = counts.get(one.__name__, one.fixed_count)
@@ -257,6 +303,13 @@ class Coordinator:
         if given.spawn_rate is None:
             given.spawn_rate = 100  # users a second: Locust warns of more
 
+    def probe(self) -> None:
+        """Is anybody there, and is it new to the night? NoAnswerError where nobody is."""
+        assert self.run is not None
+        held = self.run.probe()
+        if held:
+            log.warning("%s", held)
+
     # Events of Locust
 
     def _on_test_start(self, **_: object) -> None:
@@ -265,16 +318,21 @@ class Coordinator:
             run = self.prepare()
             if self.hands_out:
                 self.set_counts()
+                if not self.runs_by_itself:  # else it was asked before, see the locustfile
+                    self.probe()
         except InputError as error:
-            self._give_up(error)
+            self._give_up(error.problems, 2)
+            return
+        except NoAnswerError as error:
+            self._give_up([str(error)], 1)
             return
         if run.options.ledger is not None and not isinstance(_runner(self.environment), MasterRunner):
             run.ledger = Ledger(run.options.ledger, run.options.run_id)
 
-    def _give_up(self, error: InputError) -> None:
-        for problem in error.problems:
+    def _give_up(self, problems: Sequence[str], exit_code: int) -> None:
+        for problem in problems:
             log.error("%s", problem)
-        self.environment.process_exit_code = 2
+        self.environment.process_exit_code = exit_code
         gevent.spawn_later(0, _runner(self.environment).quit)
 
     def _on_spawning_complete(self, **_: object) -> None:
@@ -338,10 +396,15 @@ class Coordinator:
         planned = time.monotonic() + run.length_s()
         names = {one.__name__ for one in self.environment.user_classes}
         expected = {kind: count for kind, count in run.counts().items() if kind in names}
+        silence = Silence()
         while time.monotonic() < planned + _GRACE_S:
             gevent.sleep(0.25)
             if runner.state in (STATE_STOPPED, STATE_STOPPING, STATE_CLEANUP):
                 return
+            if silence.is_long(*_answers(self.environment), time.monotonic()):
+                log.error("%s has not answered for %.0f s: the night ends here", run.options.target.url, _GONE_S)
+                self.environment.process_exit_code = 1
+                break
             if time.monotonic() < planned and not self._are_done(expected, PLANNED):
                 continue
             if self._are_done(expected, PLANNED) and self._has_planned(expected):
@@ -360,8 +423,7 @@ class Coordinator:
         gevent.sleep(1)  # readers and observers look once more
         self._over = True
         self._watch = None
-        given = self.environment.parsed_options
-        if given is not None and (given.headless or given.autostart):
+        if self.runs_by_itself:
             gevent.spawn(runner.quit)
         else:
             gevent.spawn(runner.stop)
@@ -371,6 +433,26 @@ class Coordinator:
 
     def _are_done(self, expected: Mapping[str, int], kinds: tuple[str, ...]) -> bool:
         return all(self._done.get(kind, 0) >= expected.get(kind, 0) for kind in kinds)
+
+
+class Silence:
+    """How long a target has answered nothing at all, though it was asked."""
+
+    def __init__(self) -> None:
+        self._answered, self._unanswered, self._since = -1, 0, 0.0
+
+    def is_long(self, answered: int, unanswered: int, now: float) -> bool:
+        """Told how many requests were answered so far, and how many were not."""
+        if answered != self._answered or unanswered < self._unanswered:
+            self._answered, self._unanswered, self._since = answered, unanswered, now
+        return now - self._since >= _GONE_S and unanswered - self._unanswered >= _GONE_REQUESTS
+
+
+def _answers(environment: Environment) -> tuple[int, int]:
+    """How many requests were answered, and how many were not, in all processes."""
+    stats = environment.stats
+    unanswered = sum(one.occurrences for one in stats.errors.values() if NO_ANSWER in str(one.error))
+    return stats.total.num_requests - unanswered, unanswered
 
 
 _coordinators: WeakKeyDictionary[Environment, Coordinator] = WeakKeyDictionary()

@@ -105,7 +105,7 @@ def test_a_backend_unlike_ours_is_walked_through_an_evening_by_its_mapping(folde
         "the report of another precinct (Polk/P3)",
     }
     assert set(said(result, "missing")) == {"[resume]", "[clerk]", "[review.list]", "[results.csv]"}
-    assert set(said(result, "warns")) == {"photo again, same key"}
+    assert set(said(result, "warns")) == {"photo again, same key", "stored, without log-in"}
     (sheet,) = there.sheets
     assert (sheet["precinct"], sheet["sheet"]["people"]) == ("Story/P1", 100)
     assert sheet["sheet"]["rows"][0] == {"who": "cand-1", "rounds": [60, 60], "seats": 3}
@@ -358,6 +358,24 @@ def test_a_write_whose_answer_was_lost_is_counted_and_no_defect(folder: Path, st
     assert (code, found["acknowledged"], found["unanswered"], found["unanswered_stored"]) == (0, 8, 4, 4)
 
 
+def test_a_ledger_of_nothing_is_no_clean_bill(folder: Path, start):
+    play(start(), folder, 0)
+    (folder / "ledger" / "run.jsonl").touch()
+    code, found = reconcile(folder, start().url)
+    assert (code, found["clean"], found["verdict"]) == (3, False, "nothing was acknowledged: nothing was tested")
+
+
+def test_without_a_log_in_that_may_read_what_is_stored_the_public_results_are_looked_at(folder: Path, start):
+    there = start()
+    play(there, folder, 12)
+    mapping = folder / "theirs.toml"
+    mapping.write_text(mapping.read_text().replace('path = "/archive"', 'path = "/not-for-everybody"'))
+    code, found = reconcile(folder, there.url)
+    assert (code, found["sources"]) == (0, ["public"])
+    assert "no log-in of an administrator or observer" in found["not_read"]
+    assert found["verdict"].startswith("the public results hold nothing against it; what is stored was not looked at")
+
+
 # Our own
 
 
@@ -384,6 +402,10 @@ def test_our_own_backend_passes_its_own_check(folder: Path):
             result = caucus("check", *common)
             assert result.exit_code == 0, result.output
             assert said(result, "fails") == said(result, "warns") == {}
+            again = caucus("check", *common)  # two sites are used up, one is left: a chair's, and none for clerks
+            assert again.exit_code == 0, again.output
+            assert said(again, "fails") == {}
+            assert said(again, "left out").keys() >= {"sites", "clerk"}
             assert set(said(result, "missing")) == {"[cleanup]"}  # a record of ours is never removed
             assert json.loads(result.stdout)["ledger"]["acknowledged"] == 6
         finally:

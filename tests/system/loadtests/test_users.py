@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,8 +217,8 @@ def test_a_backend_that_lets_intruders_in_or_shows_wrong_results_is_found_out(
     played = play(place, url, tmp_path, "--intruders", "2", "--intruder-rate", "20", "--speed", "4000")
     assert played.exit_code == 1
     failed = {name for _, name in played.failures}
-    assert {"intrusion", "observer: sums", "observer: sites"} <= failed
-    intrusions = next(error for (_, name), error in played.failures.items() if name == "intrusion")
+    assert {"intrusion: login", "observer: sums", "observer: sites"} <= failed
+    intrusions = next(error for (_, name), error in played.failures.items() if name.startswith("intrusion: "))
     assert re.search("guessed PIN|wrong PIN|another site|token|SQL|oversize", intrusions)
 
 
@@ -230,6 +231,36 @@ def test_what_is_missing_is_told_before_anything_is_sent_and_no_pin_is_shown(pla
     assert "0 clerks: every result is keyed by two" in absent.output
     assert "Traceback" not in absent.output
     assert "271829" not in absent.output
+
+
+def test_a_target_where_nobody_listens_ends_the_night_before_it_begins(place: Place, tmp_path: Path) -> None:
+    played = play(place, "http://127.0.0.1:9", tmp_path)
+    assert played.exit_code == 1
+    assert "http://127.0.0.1:9: no answer to results" in played.output
+    assert played.requests == {}
+    assert "Traceback" not in played.output
+
+
+def test_a_mapping_without_clerks_and_review_needs_none_in_the_list(
+    place: Place, stand_in: Callable[..., str], tmp_path: Path
+) -> None:
+    ours = tomllib.loads((ROOT / "loadtests" / "reference.toml").read_text())
+    assert {"clerk", "review"} <= ours.keys()
+    text = re.sub(
+        r"(?ms)^\[(clerk|review)[.\]].*?(?=^\[(?!clerk|review))", "", (ROOT / "loadtests/reference.toml").read_text()
+    )
+    (tmp_path / "theirs.toml").write_text(text)
+    chairs = [row for row in place.pins.read_text().splitlines() if ",chair," in row or row == PINS]
+    (tmp_path / "chairs.csv").write_text("\n".join(chairs) + "\n")
+    given = ("--mapping", str(tmp_path / "theirs.toml"), "--pins", str(tmp_path / "chairs.csv"), "--intruders", "0")
+    url = stand_in()
+    played = play(place, url, tmp_path, *given)
+    assert played.exit_code == 0, played.output
+    assert "HotlineClerk is left out: the mapping has no [clerk]" in played.output
+    assert "Reviewer is left out: the mapping has no [review.list]" in played.output
+    assert "holds reports already" not in played.output
+    assert played.count("photo") > 0
+    assert "holds reports already" in play(place, url, tmp_path, *given, "PublicReader", "--speed", "100000").output
 
 
 def test_locusts_own_page_starts_the_night_and_it_ends_by_itself(

@@ -291,3 +291,14 @@ def test_photos_of_a_site_that_are_stored_already_count_once():
     assert send(2_000_000, {**held, "ab" * 32: 2_000_000}).photo is not None
     with pytest.raises(RefusedError, match="R17"):
         send(2_000_001, held)
+
+
+def test_an_error_names_the_member_of_the_body_that_was_sent() -> None:
+    opened = after(("open", "0001", OPEN))
+    with pytest.raises(RefusedError) as refused:
+        decide(CAUCUS, opened, Command("first-alignment", "0001", "0001", "chair", "k" * 8, {"counts": {"d": 1}}))
+    assert [one.field for one in refused.value.findings] == ["counts.d"]
+    keyed = {**ENTRY, "final": {"d": 1}}
+    with pytest.raises(RefusedError) as refused:
+        decide(CAUCUS, Record(), Command("entry", "0001", "clerk-01", "clerk", "k" * 8, keyed))
+    assert [one.field for one in refused.value.findings] == ["final.d"]

@@ -91,6 +91,7 @@ def test_a_night_that_is_not_there_is_told(empty_url: str, tmp_path: Path):
         ("mysql://root:hush@localhost/x", "not a kind of database"),
         ("postgresql://me:hush@127.0.0.1:1/x", "does not answer"),
         ("::hush::", "not the URL of a database"),
+        ("sqlite://night/x.db", "a slash is missing before the file"),
         ("sqlite://", "not kept in memory"),
         ("sqlite:////no/such/folder/x.sqlite", "does not exist"),
     ],

@@ -12,7 +12,18 @@ from typing import Any
 import pytest
 
 from loadtests.contract import Ask, Outcome, Report, Session, Site
-from loadtests.ledger import KINDS, Entry, Ledger, Public, Sources, Stored, merge, reconcile, stored_in_database
+from loadtests.ledger import (
+    KINDS,
+    Entry,
+    Ledger,
+    Public,
+    Sources,
+    Stored,
+    as_text,
+    merge,
+    reconcile,
+    stored_in_database,
+)
 from simulation.errors import InputError
 
 GROUPS = ("ada", "ben")
@@ -170,6 +181,12 @@ def test_a_folder_without_a_ledger_is_no_clean_bill(tmp_path: Path):
         merge(tmp_path)
 
 
+def test_where_nothing_was_acknowledged_nothing_was_tested():
+    found = reconcile([], Sources(by_api=[], public=Public(1, {}, {})))
+    assert (found["clean"], found["verdict"]) == (False, "nothing was acknowledged: nothing was tested")
+    assert as_text(found).endswith("nothing was acknowledged: nothing was tested")
+
+
 def test_a_ledger_holds_no_photo_and_no_secret(ledger: Ledger):
     ask = Ask(replace(CHAIR, values={"token": "t0k3n-secret"}), P1, key="k1", photo=b"\xff\xd8" * 1000, pin="123456")
     ledger.sent("photo", ask)
@@ -240,7 +257,7 @@ def test_an_unanswered_write_may_be_stored_or_not():
         replace(entry("report.open", 1, key=key), acknowledged_at_ms=None, version=None) for key in ("stored", "gone")
     ]
     found = reconcile(loose, Sources(by_api=[stored(loose[0], version=1)]))
-    assert found["clean"]
+    assert counts(found) == {}
     assert (found["unanswered"], found["unanswered_stored"], found["unanswered_not_stored"]) == (2, 1, 1)
 
 
