@@ -168,19 +168,29 @@ class Walk:
         chaired = self._chaired(code)
         if "login" in self.backend.operations:
             yield from self._wrong_pin(self._guessed_at(chaired[0][1]))
-        before = self._public()
-        known = self._shown(before)
-        if code is None and known:
-            yield Line("sites", "left out", f"{len(known):,} are in the public results already: one of the others")
-            chaired = [(site, account) for site, account in chaired if not known & {site.code, site.id}]
-        for site, account in chaired[:_MOST_SITES]:
+        before: ledger.Public | None = None
+        known: frozenset[str] = frozenset()
+        tried = 0
+        for site, account in chaired:
+            if code is None and known & {site.code, site.id}:
+                continue
+            if tried == _MOST_SITES:
+                raise InputError(f"{tried} sites have reported already: --site takes another one, or a new database")
+            tried += 1
             if "login" in self.backend.operations:
                 session, line = self._sign_in(account)
                 yield line
-                if session is None and line.verdict == "left out" and code is None:
-                    continue  # another chair may get in
+                if session is None and line.verdict == "left out":
+                    continue  # locked out: another chair may get in
                 if session is None:
                     return
+            if before is None:
+                before = self._public()
+                known = self._shown(before)
+                if known:
+                    yield Line("sites", "left out", f"{len(known):,} have reported already, as the public results say")
+                if code is None and known & {site.code, site.id}:
+                    continue
             self.site = site
             if not self._has_reported(session, site):
                 break
@@ -188,11 +198,10 @@ class Walk:
                 raise InputError(f"--site {code}: it has reported already, and a report is not sent twice")
             yield Line(f"site {site.id}", "left out", "it has reported already: the next one")
         else:
-            if chaired and self.site is None:
+            if session is None and "login" in self.backend.operations:
                 yield Line("log-in", "fails", "every chair who was tried is locked out: nothing was tested")
                 return
-            tried = f"the {min(_MOST_SITES, len(chaired))} sites that were tried" if chaired else "all sites in --pins"
-            raise InputError(f"{tried} have reported already: --site takes another one, or a new database")
+            raise InputError("all sites with a chair in the list have reported already: give the check a new database")
         report = self.night.report(site)
         asks = self._asks(session, site, report)
         whole = True

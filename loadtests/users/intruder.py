@@ -1,7 +1,7 @@
 """Intruders: guess PINs, replay tokens, send what is too large or malformed, reach for other people's reports.
 
-All of it must get nowhere. Whatever gets somewhere is a failure named "intrusion: OPERATION"; a server error is one, too: a
-backend that falls over has not kept anybody out. They speak from addresses and devices of their own.
+All of it must get nowhere. Whatever gets somewhere is a failure named "intrusion: OPERATION"; a server error is one,
+too: a backend that falls over has not kept anybody out. They speak from addresses and devices of their own.
 """
 
 from __future__ import annotations
@@ -55,10 +55,11 @@ _MALFORMED: tuple[bytes, ...] = (
     b'{"counts": {"\\ud800": 1}}',
 )
 _OVERSIZE_BYTES = 6_000_000
+INSIDERS = 10  # among so many intruders there is one: more would be a log-in storm of their own
 
 
 class Intruder(CaucusUser):
-    """Somebody who has no business here; every other one is a chair who reaches for other sites' reports."""
+    """Somebody who has no business here; one of INSIDERS is a chair, too, who reaches for other sites' reports."""
 
     kind = "intruder"
     planned = False
@@ -205,10 +206,12 @@ class Intruder(CaucusUser):
 
     def _insider_account(self) -> Account | None:
         """The chair who is one of them: nobody who has a part in the night, where there is such a one."""
+        if self.number % INSIDERS:
+            return None
         sites = self.tonight.evening.sites
         idle = [one for one in sites if not one.has_chair_online and one.site.code in self.tonight.accounts.chairs]
         known = idle or [one for one in sites if one.site.code in self.tonight.accounts.chairs]
-        return self.tonight.accounts.chairs[known[self.number % len(known)].site.code] if known else None
+        return self.tonight.accounts.chairs[known[self.number // INSIDERS % len(known)].site.code] if known else None
 
     def _signs_in_as_insider(self) -> Session | None:
         account = self._insider_account()

@@ -26,6 +26,7 @@ from loadtests.sender import NoAnswerError, Sender
 from loadtests.users.accounts import CLERK, REVIEWER, Account, Accounts, read_accounts
 from loadtests.users.connection import has_source_addresses
 from loadtests.users.options import Options, read_options
+from loadtests.users.silence import GONE_S, Silence
 from simulation.errors import InputError
 
 log = logging.getLogger("caucus")
@@ -38,8 +39,6 @@ _MOST_CLERKS, _MOST_REVIEWERS = 20, 4
 _GRACE_S = 180.0  # after the last planned moment: for retries, reviews and whatever the backend is slow at
 _ANSWER_S = 60.0
 _PROBE_S = 10.0
-_GONE_S = 120.0  # without a single answer, and
-_GONE_REQUESTS = 10  # so many that got none: longer than a restart takes
 NO_ANSWER = "no answer"  # begins what Locust's table of failures says of a request without any HTTP answer
 
 
@@ -123,7 +122,10 @@ class Run:
         return problems
 
     def probe(self) -> str:
-        """Ask the target once, whatever it answers; a line where it holds reports already. NoAnswerError: nobody there."""
+        """Ask the target once, whatever it answers; a line where it holds reports already.
+
+        NoAnswerError where nobody is there.
+        """
         has_results = "results" in self.backend.operations
         request = self.backend.build("results", Ask()) if has_results else Request("GET", "/", {}, None, "GET /")
         reply = Sender(self.options.target, self.options.run_id, self.options.ca, _PROBE_S)(request)
@@ -402,7 +404,7 @@ class Coordinator:
             if runner.state in (STATE_STOPPED, STATE_STOPPING, STATE_CLEANUP):
                 return
             if silence.is_long(*_answers(self.environment), time.monotonic()):
-                log.error("%s has not answered for %.0f s: the night ends here", run.options.target.url, _GONE_S)
+                log.error("%s has not answered for %.0f s: the night ends here", run.options.target.url, GONE_S)
                 self.environment.process_exit_code = 1
                 break
             if time.monotonic() < planned and not self._are_done(expected, PLANNED):
@@ -433,19 +435,6 @@ class Coordinator:
 
     def _are_done(self, expected: Mapping[str, int], kinds: tuple[str, ...]) -> bool:
         return all(self._done.get(kind, 0) >= expected.get(kind, 0) for kind in kinds)
-
-
-class Silence:
-    """How long a target has answered nothing at all, though it was asked."""
-
-    def __init__(self) -> None:
-        self._answered, self._unanswered, self._since = -1, 0, 0.0
-
-    def is_long(self, answered: int, unanswered: int, now: float) -> bool:
-        """Told how many requests were answered so far, and how many were not."""
-        if answered != self._answered or unanswered < self._unanswered:
-            self._answered, self._unanswered, self._since = answered, unanswered, now
-        return now - self._since >= _GONE_S and unanswered - self._unanswered >= _GONE_REQUESTS
 
 
 def _answers(environment: Environment) -> tuple[int, int]:

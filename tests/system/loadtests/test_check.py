@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -18,12 +19,14 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from loadtests.check import Walk
 from loadtests.commands import loadtest
 from loadtests.contract import Ask, Outcome, Report, Session, Site, signed_in
 from loadtests.guards import allowed
 from loadtests.ledger import Ledger
 from loadtests.mapping import load_mapping
 from loadtests.sender import NoAnswerError, Sender
+from loadtests.users.accounts import Account, Accounts
 from simulation.cli import Caucus
 
 # import-mode=importlib puts no folder of tests on the path: the sample backend is loaded from its file
@@ -138,6 +141,34 @@ def test_what_must_hold_and_does_not_is_said_plainly_and_exits_with_3(folder: Pa
     result = check(folder, start(defect).url, "--json")
     assert result.exit_code == 3
     assert says in said(result, "fails")[subject]
+
+
+def test_who_is_locked_out_is_left_out_with_the_time(folder: Path, server):
+    who = []
+
+    def locked(handler: BaseHTTPRequestHandler) -> None:
+        who.append(handler.rfile.read(int(handler.headers["Content-Length"])).decode())
+        handler.send_response(429)
+        handler.send_header("Retry-After", "600")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    url = server(locked)
+    for number in range(6):
+        result = check(folder, url, "--json", "--run-id", f"run-{number}")
+        assert "Story%2FP1" not in who.pop(0)  # who reports keeps its own PIN
+        assert "locked out until" in said(result, "left out")["wrong PIN"]
+        assert "Story%2FP1" in who.pop()
+        assert result.exit_code == 3  # nobody got in
+        assert set(said(result, "fails")) == {"log-in"}
+
+
+def test_wrong_pins_are_spread_over_the_chairs():
+    accounts = Accounts({name: Account(name, "chair", name, PIN, "") for name in map(str, range(50))}, {})
+    walks = [Walk(Any, Any, Any, accounts, f"run-{number}", Any) for number in range(50)]  # type: ignore[arg-type]  # unused here
+    tried = Counter(walk._guessed_at(accounts.chairs["0"]).user for walk in walks)
+    assert "0" not in tried
+    assert max(tried.values()) < 5
 
 
 def test_a_backend_without_idempotency_is_warned_of(folder: Path, start):

@@ -7,12 +7,14 @@ import zlib
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from loadtests.users.accounts import Accounts, read_accounts
-from loadtests.users.options import read_options
+from loadtests.users.options import add_options, read_options
 from loadtests.users.photo import photo
+from loadtests.users.silence import GONE_S, Silence
 from loadtests.users.watch import Place, Watch, read_csv, sums
 from simulation.errors import InputError
 
@@ -137,6 +139,40 @@ def test_all_mistakes_in_options_are_told_at_once() -> None:
     with pytest.raises(InputError) as caught:
         options_with(speed=0.0, clerks=1, until="soon", host="")
     assert len(caught.value.problems) == 4
+
+
+def test_the_guide_has_every_option_as_it_is() -> None:
+    rows = []
+
+    class Parser:
+        def add_argument(self, name: str, **more: Any) -> None:
+            default = more["default"]
+            shown = "" if default == "" or default is False else f"`{default}`"
+            rows.append(f"| `{name}` | {shown} | {more['help']} |")
+
+    add_options(cast("Any", Parser()))
+    guide = (Path(__file__).parents[3] / "docs" / "guide-engineers.md").read_text("utf-8")
+    table = guide.split("| option | default | means |\n|---|---|---|\n")[1].split("\n\n")[0]
+    assert table.splitlines() == rows
+
+
+# A target that is gone
+
+
+def test_a_target_is_gone_when_it_was_asked_often_and_answered_nothing_for_long() -> None:
+    silence = Silence()
+    assert not silence.is_long(5, 0, 0.0)
+    assert not silence.is_long(5, 400, GONE_S - 1)
+    assert silence.is_long(5, 500, GONE_S)
+
+
+def test_a_quiet_hour_and_a_restart_are_no_silence() -> None:
+    silence = Silence()
+    assert not silence.is_long(5, 0, 0.0)
+    assert not silence.is_long(5, 3, 3600.0)  # hardly asked
+    assert not silence.is_long(6, 300, 3601.0)  # it is back
+    assert not silence.is_long(6, 400, 3600.0 + GONE_S)
+    assert silence.is_long(6, 500, 3601.0 + GONE_S)
 
 
 # Photos
