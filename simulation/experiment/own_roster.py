@@ -19,9 +19,13 @@ HISTORY = ("reported", "released", "holds")
 
 
 def notices(scenario: Scenario) -> tuple[str, ...]:
-    """A sentence where the scenario's number of people makes another crowd of a roster that came as a file."""
+    """A sentence where a library night's number of people makes another crowd of a roster that came as a file.
+
+    A number that the planner wrote himself is his forecast.
+    """
     people = scenario.spec.turnout.people
-    if not uses_roster_file(scenario) or people is None or _fits(scenario):
+    inherited = _is_of_the_library(scenario, "turnout.people")
+    if not uses_roster_file(scenario) or people is None or not inherited or _fits(scenario):
         return ()
     expected = _expected(scenario)
     times = people / expected
@@ -45,13 +49,8 @@ def without_others_history(scenario: Scenario) -> Scenario:
     """The scenario without published figures of a library night, where the roster is of other precincts."""
     if not uses_roster_file(scenario) or (scenario.spec.turnout.people is not None and _fits(scenario)):
         return scenario
-    nights = {path.name for path in library().values()}
     history = scenario.document.get("history", {})
-    others = [
-        key
-        for key in HISTORY
-        if history.get(key) and _set_by(scenario, f"history.{key}").partition(" line ")[0] in nights
-    ]
+    others = [key for key in HISTORY if history.get(key) and _is_of_the_library(scenario, f"history.{key}")]
     if not others:
         return scenario
     found = changed(scenario, {("history", key): [] for key in others})
@@ -65,6 +64,10 @@ def _fits(scenario: Scenario) -> bool:
 
 def _expected(scenario: Scenario) -> int:
     return max(1, int(scenario.roster.attendance.sum()))
+
+
+def _is_of_the_library(scenario: Scenario, key: str) -> bool:
+    return _set_by(scenario, key).partition(" line ")[0] in {path.name for path in library().values()}
 
 
 def _set_by(scenario: Scenario, key: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from simulation.experiment import own_roster
 from simulation.experiment.own_roster import inherits_people, notices, without_others_history
 from simulation.roster import synthesize
 from simulation.scenario import Scenario, load
@@ -39,10 +40,14 @@ def test_a_states_people_in_seventy_precincts_are_said_to_be_too_many(precincts:
 
 @pytest.mark.parametrize(("times", "told"), [(0.5, True), (0.7, False), (1, False), (1.4, False), (1.6, True)])
 def test_a_turnout_of_half_as_many_more_is_a_forecast_and_beyond_it_a_mistake(
-    precincts: Path, times: float, told: bool
+    precincts: Path, times: float, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    people = round(times * expected(precincts))
-    assert bool(notices(load("iowa-2020", {"turnout.people": people}, precincts))) is told
+    monkeypatch.setattr(own_roster, "_expected", lambda _: round(176_352 / times))
+    assert bool(notices(load("iowa-2020", {}, precincts))) is told
+
+
+def test_a_number_of_people_that_the_planner_wrote_himself_is_his_forecast(precincts: Path) -> None:
+    assert notices(load("iowa-2020", {"turnout.people": 3 * expected(precincts)}, precincts)) == ()
 
 
 def test_neither_a_rosters_own_people_nor_a_synthesized_state_are_a_mistake(precincts: Path) -> None:
