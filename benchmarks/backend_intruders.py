@@ -233,8 +233,10 @@ def attacked(
     missed = []
     if told["attempts"] < asked.attempts:
         missed.append(f"only {told['attempts']} attempts")
-    if succeeded or any(not one.startswith("insider: ") for one in failures):  # an insider may be told to try again
-        missed.append(f"{stored} writes and {strangers} sessions of intruders; {failures[:3]}")
+    # An insider may be told to try again; a connection that stood still may have been closed meanwhile.
+    wrong = [one for one in failures if not one.startswith("insider: ") and "no answer" not in one]
+    if succeeded or wrong:
+        missed.append(f"{stored} writes and {strangers} sessions of intruders; {wrong[:3]}")
     if not ratio <= LIMITS["p99_ratio_at_most"]:
         missed.append(f"the chairs' p99 under attack is {ratio:.2f} times the quiet one")
     if not verdict["ok"]:

@@ -167,8 +167,8 @@ def test_a_url_is_shown_without_the_secrets_of_its_query(field: str, tmp_path: P
     assert "sslmode=prefer" in str(caught.value)
 
 
-def test_below_a_closed_home_of_root_nothing_is_opened_to_others(tmp_path: Path):
-    home = tmp_path / "root"
+def test_below_a_closed_home_of_root_nothing_is_opened_to_others(quick_folder: Path):
+    home = quick_folder / "root"
     (home / "night").mkdir(parents=True)
     home.chmod(0o700)
     server = EmbeddedPostgres(home / "night" / "postgres")
