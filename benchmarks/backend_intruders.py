@@ -254,11 +254,14 @@ def _in_turns(backend: Launched, scenario: str, folder: Path, asked: argparse.Na
         with chairs.coming():
             time.sleep(asked.warm_up)
             while True:
-                for phase, change in (("quiet", intruders.stand_still), ("attack", intruders.go_on)):
+                for phase, change, seconds in (
+                    ("quiet", intruders.stand_still, asked.quiet),
+                    ("attack", intruders.go_on, asked.attack),
+                ):
                     change()
                     time.sleep(asked.settle)
                     chairs.phase = phase
-                    time.sleep(asked.turn)
+                    time.sleep(seconds)
                     chairs.phase = ""
                     intruders.must_live()
                 if sum(intruders.attempts.values()) >= asked.attempts:
@@ -296,7 +299,8 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     options.add_argument("--rate", type=float, default=600, help="attempts a second, of all intruders")
     options.add_argument("--intruders", type=int, default=200)
     options.add_argument("--log-ins", type=float, default=5, help="of chairs, a second")
-    options.add_argument("--turn", type=float, default=8, help="seconds of quiet, and of attack, that count")
+    options.add_argument("--quiet", type=float, default=8, help="seconds of quiet that count, in each turn")
+    options.add_argument("--attack", type=float, default=8, help="seconds of attack that count, in each turn")
     options.add_argument("--settle", type=float, default=SETTLE_S, help="seconds before each, which do not")
     options.add_argument("--warm-up", type=float, default=WARM_UP_S, help="seconds before the first of them")
     options.add_argument("--scenario", default="iowa-2020")

@@ -12,7 +12,7 @@ from loadtests.backend.settings import QUEUE, Hashing
 from loadtests.backend.writer import BATCH
 
 CHAIRS, SITES = 6, 12
-SHORT = ("--turn", "2", "--settle", "0.5", "--warm-up", "0")
+SHORT = ("--quiet", "0.5", "--attack", "3", "--settle", "0.3", "--warm-up", "0")
 
 
 @pytest.mark.parametrize(("database", "victims"), backend_kills.VICTIMS.items())
@@ -42,7 +42,7 @@ def test_a_full_queue_turns_away_at_once_while_the_database_stands_still(tmp_pat
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="pins processes to cores as Linux does")
 def test_no_intruder_gets_anywhere(tmp_path: Path):
     asked = backend_intruders.arguments(
-        ["--attempts", "2000", "--rate", "600", "--intruders", "150", "--log-ins", "2", *SHORT]
+        ["--attempts", "2000", "--rate", "600", "--intruders", "300", "--log-ins", "2", *SHORT]
     )
     scenario = backend_kills.state(tmp_path, 60)
     told, missed = backend_intruders.attacked(str(scenario), tmp_path, asked, Hashing(memory_kib=8, passes=1))
