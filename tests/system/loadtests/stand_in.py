@@ -26,7 +26,7 @@ FAULTS = {
     "short sessions": "a token is good for three requests",
     "open door": "any PIN is right",
     "no borders": "a chair may write anywhere",
-    "forgetful": "a site vanishes from the results once there are more than five",
+    "forgetful": "a site vanishes from the results once there are more than twelve",
     "no recount": "the CSV and the JSON do not add up",
 }
 
@@ -145,7 +145,7 @@ class StandIn:
     def accepted(self) -> dict[str, dict[str, Any]]:
         """What the public sees."""
         found = {code: record for code, record in sorted(self.sites.items()) if record["state"] == "accepted"}
-        if "forgetful" in self.faults and len(found) > 5:
+        if "forgetful" in self.faults and len(found) > 12:
             found.pop(self.first, None)
         elif found:
             self.first = min(found)
