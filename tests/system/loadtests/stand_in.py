@@ -26,7 +26,7 @@ FAULTS = {
     "short sessions": "a token is good for three requests",
     "open door": "any PIN is right",
     "no borders": "a chair may write anywhere",
-    "forgetful": "a site vanishes from the results once there are more than twelve",
+    "forgetful": "every second table leaves out its first site",
     "no recount": "the CSV and the JSON do not add up",
 }
 
@@ -42,7 +42,7 @@ class StandIn:
         self.answers: dict[tuple[str, str], dict[str, Any]] = {}
         self.turned_away: set[tuple[str, str]] = set()
         self.seen: dict[str, set[str]] = defaultdict(set)  # what tests ask for at /seen
-        self.first = ""
+        self.tables = 0  # that were asked for
 
     def login(self, asked: Mapping[str, Any], request: Request) -> Response:
         """A token for a PIN."""
@@ -144,12 +144,7 @@ class StandIn:
 
     def accepted(self) -> dict[str, dict[str, Any]]:
         """What the public sees."""
-        found = {code: record for code, record in sorted(self.sites.items()) if record["state"] == "accepted"}
-        if "forgetful" in self.faults and len(found) > 12:
-            found.pop(self.first, None)
-        elif found:
-            self.first = min(found)
-        return found
+        return {code: record for code, record in sorted(self.sites.items()) if record["state"] == "accepted"}
 
     def release(self) -> int:
         """Its number: another one with each accepted record."""
@@ -171,7 +166,9 @@ class StandIn:
         """The same by site."""
         more = 1 if "no recount" in self.faults else 0
         lines = ["county,precinct,candidate,votes"]
-        for code, record in self.accepted().items():
+        self.tables += 1
+        shown = list(self.accepted().items())
+        for code, record in shown[1:] if "forgetful" in self.faults and self.tables % 2 == 0 else shown:
             lines += [f"County,{code},{group},{votes + more}" for group, votes in record["final"].items()]
         return "\n".join(lines) + "\n"
 

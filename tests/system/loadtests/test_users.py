@@ -215,7 +215,7 @@ def test_a_backend_that_lets_intruders_in_or_shows_wrong_results_is_found_out(
     place: Place, stand_in: Callable[..., str], tmp_path: Path
 ) -> None:
     url = stand_in("open door", "no borders", "forgetful", "no recount")
-    played = play(place, url, tmp_path, "--intruders", "2", "--intruder-rate", "20", "--speed", "4000")
+    played = play(place, url, tmp_path, "--intruders", "2", "--intruder-rate", "20", "--speed", "2000")
     assert played.exit_code == 1
     failed = {name for _, name in played.failures}
     assert {"intrusion: login", "observer: sums", "observer: sites"} <= failed
