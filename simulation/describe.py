@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from simulation.errors import InputError
 from simulation.scenario import Scenario, json_schema, library, load
+from simulation.scenario.curve import curve_in_words, is_curve
 from simulation.scenario.schema import Section, Spec
 
 SCHEMA_FILE = "scenario.schema.json"
@@ -147,6 +148,8 @@ def _in_words(value: Any) -> str:
         return ", ".join(map(_in_words, value)) if value else "none"
     if not isinstance(value, Mapping):
         return f"{value:,}" if isinstance(value, int) else str(value)
+    if is_curve(value):
+        return curve_in_words(value)
     said = {key: item for key, item in value.items() if key != "source"}
     if set(said) == {"low", "high"}:
         return f"{_in_words(said['low'])} to {_in_words(said['high'])}"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from simulation.night.backend import Phone
 from simulation.night.events import HOTLINE, NAMES
 from simulation.night.metrics import EVENTS
 from simulation.night.order import Call, Kind, Rank
@@ -122,6 +123,9 @@ def _in_arrays(one: Played, other: Played, ids: tuple[str, ...], names: tuple[st
         site = int(np.searchsorted(one.arrived_at.offsets, at[0], "right")) - 1
         return f"{_site(site, ids)}, person {at[0] - int(one.arrived_at.offsets[site])}"
 
+    def by_phone(at: tuple[int, ...]) -> str:
+        return f"{_site(at[0], ids)}, {Phone(at[1]).name}"
+
     def by_call(at: tuple[int, ...]) -> str:
         call = Called(*one.calls[at[0]].tolist())
         about = Call(call.about).name if call.about in tuple(Call) else call.about
@@ -132,6 +136,10 @@ def _in_arrays(one: Played, other: Played, ids: tuple[str, ...], names: tuple[st
             continue
         ours, theirs = getattr(one, field.name), getattr(other, field.name)
         where: Callable[[tuple[int, ...]], str] = {"reported": by_record, "calls": by_call}.get(field.name, by_site)
+        if field.name == "backend_peak":
+            where = "the busiest minute, number {0[0]} of load and time".format
+        elif field.name == "phones":
+            where = by_phone
         if isinstance(ours, PerPerson):
             if not np.array_equal(ours.offsets, theirs.offsets):
                 return f"{field.name}: not the same number of people in every precinct"

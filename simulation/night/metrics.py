@@ -82,6 +82,15 @@ NIGHT = {
     "cost_review_cents": ("cents", "`review_total_ms` at `costs.reviewer_hour`, rounded down."),
 }
 
+WITH_BACKEND = {
+    "backend_requests": ("count", "Requests of chairs' apps: steps of the report, those sent again included."),
+    "backend_unanswered": ("count", "Of these, not answered, or not within `app.backend.timeout`: the app hangs."),
+    "backend_hung": ("count", "Sites whose app hung once or more."),
+    "backend_drove_off": ("count", "Of these, how many results did not come by app."),
+    "backend_peak_micro": ("1e-6 a minute", "The highest load in any minute: requests, times `app.backend.load`."),
+    "backend_peak_at_ms": ("clock, ms", "The end of that minute."),
+}
+
 PRECINCT = {
     "id": ("text", "The roster's stable id."),
     "county": ("text", "County, or group of satellites."),
@@ -141,6 +150,7 @@ EVENTS = {
     Kind.STOPPED: ("the checks stop the record", "bits of what they found, see `rules.audit`"),
     Kind.REVIEWED: ("the review desk is done with it", "1 where the record was changed"),
     Kind.RELEASED: ("the public sees it", "0"),
+    Kind.UNANSWERED: ("the app's backend does not answer in time", "requests that wait for the next attempt"),
 }
 
 _INTRODUCTION = """\
@@ -170,6 +180,7 @@ def markdown() -> str:
     parts = [_INTRODUCTION]
     for title, names in (
         ("A night: `nights.parquet`", NIGHT),
+        ("A night with `[app.backend]`: more columns of `nights.parquet`", WITH_BACKEND),
         ("A precinct in a night: `--keep precincts`, `Night.precincts`", PRECINCT),
     ):
         rows = [f"| `{name}` | {unit} | {meaning} |" for name, (unit, meaning) in names.items()]

@@ -84,6 +84,7 @@ class Kind(IntEnum):
     STOPPED = 22
     REVIEWED = 23
     RELEASED = 24
+    UNANSWERED = 25
 
 
 class Channel(IntEnum):
@@ -178,6 +179,8 @@ class Stream(IntEnum):
     HELP_SOLVES = 69
     HELP_AFTER = 70
     APP_LOST = 71
+    APP_REFUSED = 72
+    APP_LATENCY = 73
     HANDLING = 80
     SILENT_CALL = 81
     SILENT_FOR = 82

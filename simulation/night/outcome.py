@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from simulation.night import counting, events
+from simulation.night.backend import Phone
 from simulation.night.curves import GRID, LINE_GRID, LINE_STEP, QUANTILES, SHARES_HELD, SIZE_CLASSES, STEP
 from simulation.night.order import Call, Channel, Outcome, Stream
 from simulation.night.rooms import Room
@@ -77,6 +78,8 @@ class Played:
     started_at: Integers
     ready_at: Integers
     app_attempts: Integers
+    phones: Integers  # (sites, fields of backend.Phone)
+    backend_peak: Integers  # the highest load in any minute, as in `night.backend`, and when
     received_at: Integers
     channel: Integers
     cleared_at: Integers
@@ -196,6 +199,7 @@ class Night:
             "channels": np.bincount(played.channel, minlength=len(Channel)).tolist(),
             "app_by_grid": _counts(np.where(played.channel == Channel.APP, played.received_at, -1), grid),
             "app_tried": int((played.app_attempts > 0).sum()),
+            **self._backend(),
             **self._hotline(grid),
             "holds_at_history_ms": self._hold_of_next(1, np.array([p.at for p in history.holds], np.int64)),
             **self._errors(),
@@ -207,6 +211,22 @@ class Night:
             "national_true": self._national(setting.true_records),
             "national_reported": self._national(played.reported, played.received_at >= 0),
             **self._costs(),
+        }
+
+    def _backend(self) -> dict[str, int]:
+        """What the app's backend did, where one is played."""
+        played = self.played
+        if not self.setting.app.backend:
+            return {}
+        hung = played.phones[:, Phone.UNANSWERED] > 0
+        load, at = played.backend_peak.tolist()
+        return {
+            "backend_requests": int(played.phones[:, Phone.REQUESTS].sum()),
+            "backend_unanswered": int(played.phones[:, Phone.UNANSWERED].sum()),
+            "backend_hung": int(hung.sum()),
+            "backend_drove_off": int((hung & (played.channel != Channel.APP)).sum()),
+            "backend_peak_micro": load,
+            "backend_peak_at_ms": at,
         }
 
     # Check-in

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simulation.compiled import kernel
+from simulation.night.backend import Backend
 from simulation.night.luck import Luck, duration, happens
 from simulation.night.order import MOST_ATTEMPTS, Call, Channel, Stream
 from simulation.night.records import DELEGATES, FINAL, FIRST, copy, differs
@@ -59,6 +60,17 @@ class App(NamedTuple):
     retry: Integers
     help_after: Integers
     outages: Integers  # (outages, 2): from, to
+    load: int  # these six as in `backend.Backend`
+    timeout: int
+    resends: int
+    requests: Integers
+    offered: Integers
+    latency: Integers
+
+    @property
+    def backend(self) -> bool:
+        """Whether a measured backend is played."""
+        return len(self.offered) > 0
 
     @classmethod
     def tonight(cls, spec: Spec, luck: Luck) -> App:
@@ -80,6 +92,7 @@ class App(NamedTuple):
             retry=luck.table(app.retry),
             help_after=luck.table(app.help_after),
             outages=_spans([(luck.ticks(outage.start), luck.ticks(outage.end)) for outage in app.outages], 2),
+            **Backend.tonight(app.backend, luck)._asdict(),
         )
 
 

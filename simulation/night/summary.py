@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from simulation.night.backend import capacity, per_minute
 from simulation.night.curves import QUANTILES, SHARES_HELD, STEP
 from simulation.night.order import Call, Channel
 from simulation.scenario import Scenario
@@ -76,6 +77,7 @@ def summarize(scenario: Scenario, seed: int, rows: Sequence[Row]) -> dict[str, A
             "reported_share": {
                 name: value / sites for name, value in bands([row["channels"][Channel.APP] for row in rows]).items()
             },
+            **_backend(scenario, rows, sites),
         },
         "channels": {  # averages over nights, so that they add up
             channel.name.lower(): sum(row["channels"][channel] for row in rows) / (sites * len(rows))
@@ -103,6 +105,27 @@ def summarize(scenario: Scenario, seed: int, rows: Sequence[Row]) -> dict[str, A
             "hours_in_line": _hours(rows, "wait_total_ms"),
             "chairs_hours_on_hold": _hours(rows, "chairs_hold_total_ms"),
         },
+    }
+
+
+def _backend(scenario: Scenario, rows: Sequence[Row], sites: int) -> dict[str, Any]:
+    """What the app's backend did, where one is played. Loads are in caucus nights where the curve says what that is."""
+    said = scenario.spec.app.backend
+    if said is None or said.curve is None:
+        return {}
+    unit = per_minute(1.0 if said.curve.night_per_s is None else said.curve.night_per_s)
+    peaks = bands([row["backend_peak_micro"] for row in rows])
+    return {
+        "backend": {
+            "load_in": "requests_per_s" if said.curve.night_per_s is None else "nights",
+            "breaks_at": round(capacity(said, said.curve) / unit, 4),
+            "peak_load": {name: round(peak / unit, 4) for name, peak in peaks.items()},
+            "unanswered_share": _median_ratio(rows, "backend_unanswered", ("backend_requests",)),
+            "hung_share": {name: value / sites for name, value in bands([row["backend_hung"] for row in rows]).items()},
+            "drove_off_share": {
+                name: value / sites for name, value in bands([row["backend_drove_off"] for row in rows]).items()
+            },
+        }
     }
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from simulation.report.forecast import Forecast
 from simulation.scenario import Scenario, load
+from simulation.scenario.curve import curve_in_words, is_curve
 from simulation.scenario.loading import DEFAULT_BASE
 from simulation.scenario.schema import Section, Spec
 
@@ -85,6 +86,8 @@ def _text(value: Any, sources: list[str]) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return "\n".join(_text(item, sources) for item in value) if value else "none"
+    if is_curve(value):
+        return curve_in_words(value)
     if not isinstance(value, dict):
         return f"{value:,}" if isinstance(value, int) else str(value)
     rest = dict(value)

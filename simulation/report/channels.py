@@ -53,6 +53,7 @@ def chapter(forecast: Forecast) -> Chapter:
     if tried:
         tries, succeed = ("tries", "succeeds") if tried == 1 else ("try", "succeed")
         text.append(f"{plural(tried, 'chair')} {tries} to report by app, {number(came)} {succeed}.")
+    text += _backend(forecast)
     rows = []
     for channel, share in shares.items():
         band = forecast.band(_counter(channel))
@@ -63,6 +64,25 @@ def chapter(forecast: Forecast) -> Chapter:
     table = Table("channels-table", caption, head, rows, usual=2, ranges=(3,)).of(forecast)
     picture = plot.draw("channels-bar", sentence, description, paint, heights=(92, 72 + 24 * len(shown)))
     return Chapter("channels", "Channels", [Panel("channels-bar", sentence, text, picture, table)])
+
+
+def _backend(forecast: Forecast) -> list[str]:
+    """What the measured backend behind the app did, where one is played."""
+    found = forecast.summary["app"].get("backend")
+    if found is None:
+        return []
+    usual = "In a usual night the" if forecast.several else "The"
+    unit = "caucus nights" if found["load_in"] == "nights" else "requests a second"
+    said = (
+        f"{usual} busiest minute asks {found['peak_load']['p50']:,.2g} {unit} of the backend behind the app, "
+        f"which breaks at {found['breaks_at']:,.2g}"
+    )
+    hung, gone = forecast.band("backend_hung").p50, forecast.band("backend_drove_off").p50
+    if not hung:
+        return [f"{said}: no app hangs."]
+    said += f": {percent(found['unanswered_share'])} of the requests are not answered in time."
+    hangs = f"The app hangs at {plural(hung, 'precinct')}"
+    return [f"{said} {hangs}, and the results of {number(gone)} of them come in another way."]
 
 
 def finding(forecast: Forecast) -> str:

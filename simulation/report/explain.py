@@ -182,7 +182,9 @@ def _rows(night: Night, site: int, row: Mapping[str, Any]) -> Iterator[Row]:
         if realigned > aligned:
             yield Row("Realignment", [(aligned, realigned)])
         yield Row("Worksheet", [(realigned, first.get(Kind.READY, realigned))])
-    tries: list[tuple[int, Mark]] = [(at, "fail") for at, _ in log.get(Kind.APP_FAILED, ())]
+    tries: list[tuple[int, Mark]] = [
+        (at, "fail") for kind in (Kind.UNANSWERED, Kind.APP_FAILED) for at, _ in log.get(kind, ())
+    ]
     tries += [(at, "fail" if lost else "done") for at, lost in log.get(Kind.SUBMITTED, ())]
     if tries:
         yield Row("App", marks=sorted(tries))

@@ -20,7 +20,7 @@ _HEAD = 1000  # characters in which it stands
 
 
 def page(template: str, **values: Any) -> str:
-    """A self-contained page of text from a template of this folder; equal values give equal text."""
+    """A self-contained page of text from a template, see `_source`; equal values give equal text."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -62,7 +62,9 @@ def write(path: Path, text: str) -> None:
 
 
 def _source(name: str) -> str:
-    return files("simulation.report").joinpath(name).read_text(encoding="utf-8")
+    """A template of this folder, or "package:file" of another package's."""
+    package, _, file = name.rpartition(":")
+    return files(package or "simulation.report").joinpath(file).read_text(encoding="utf-8")
 
 
 def _kept(text: str) -> Markup:

@@ -271,6 +271,7 @@ def _told(kind: Kind, night: Night, site: int, attempt: int, value: int) -> str:
         Kind.SENT: f"The chair sends a photo of the worksheet; {plural(value, 'message')} came before it.",
         Kind.REVIEWED: "The review desk " + ("corrects the record." if value else "lets the record stand."),
         Kind.RELEASED: "The public sees the result.",
+        Kind.UNANSWERED: f"The app gets no answer from its backend; {plural(value, 'request waits', 'requests wait')}.",
     }
     return sentences.get(kind, "")
 

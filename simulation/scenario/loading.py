@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from simulation.errors import InputError
+from simulation.scenario.curve import read_curve
 from simulation.scenario.distributions import Distribution
 from simulation.scenario.schema import Roster as RosterSection
 from simulation.scenario.schema import Section, Spec
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from simulation.roster import Roster
 
 DEFAULT_BASE = "baseline"
+_CURVE = "app.backend.curve"
 SET_FOR_EVERY = {"hotline.operators": "count", "hotline.nuisance": "calls_per_hour"}  # --set on a list: every entry
 
 Document = dict[str, Any]
@@ -82,6 +84,7 @@ def load(
         problem = _override(document, origins, key, value)
         if problem:
             problems.append(problem)
+    problems += _hold_curve(document, origins, Path())
     try:
         spec = Spec.model_validate(document)
     except ValidationError as error:
@@ -186,6 +189,9 @@ def _extended(path: Path, seen: tuple[Path, ...]) -> tuple[Document, dict[str, s
         raise InputError(f"{path.name}: cannot be read: {error.strerror}") from None
     lines = _key_lines(text)
     origins = {key: f"{path.name} line {_line(lines, key)}" for key in _dotted(document)}
+    problems = _hold_curve(document, origins, path.parent)
+    if problems:
+        raise InputError(problems)
     is_root = path.resolve() == library()[DEFAULT_BASE].resolve() or "run" in document
     base = document.get("extends", None if is_root else DEFAULT_BASE)
     if base is None:
@@ -223,6 +229,22 @@ def _keep_roster_file(document: Document, here: Path, there: Path) -> None:
     roster = document.get("roster")
     if here != there and isinstance(roster, dict) and isinstance(roster.get("file"), str):
         roster["file"] = Path(os.path.relpath(here / roster["file"], there)).as_posix()
+
+
+def _hold_curve(document: Document, origins: Mapping[str, str], folder: Path) -> list[str]:
+    """Have the document hold the response curve that it names by a path in `folder`; what is wrong with that."""
+    backend: Any = document.get("app")
+    backend = backend.get("backend") if isinstance(backend, dict) else None
+    named = backend.get("curve") if isinstance(backend, dict) else None
+    if not isinstance(named, str) or named == "none":
+        return []
+    try:
+        backend["curve"] = read_curve(folder / named, named)
+    except InputError as error:
+        backend.pop("curve")
+        where = origins.get(_CURVE, origins.get(_CURVE.rpartition(".")[0], "app.backend"))
+        return [f"{where}: {_CURVE}: {problem}" for problem in error.problems]
+    return []
 
 
 def _section_of(model: type[BaseModel], key: str) -> type[BaseModel] | None:

@@ -11,7 +11,17 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from simulation.scenario.loading import load
-from simulation.scenario.schema import HistoryPoint, HoldPoint, Nuisance, Outage, Section, Shift, Spec
+from simulation.scenario.schema import (
+    HistoryPoint,
+    HoldPoint,
+    Inject,
+    LoadFault,
+    Nuisance,
+    Outage,
+    Section,
+    Shift,
+    Spec,
+)
 from simulation.scenario.values import Plain
 
 _INTRODUCTION = """\
@@ -34,6 +44,8 @@ editors complete and check keys. What a file does not say comes from the night t
 | share | `0.2`: between 0 and 1 |
 | factor | `1.3`: above 0 |
 | count | `50`: a whole number |
+| capacity | `"0.5 nights"`: of a backend, in the busiest minutes of so many caucus nights |
+| response curve | `"curve.json"`, which `caucus loadtest` writes, or its content as a table |
 | ... or range | the value, `{ value = 0.2, source = "..." }`, or an assumption `{ low, high, source }` |
 | distribution of ... | `{ lognormal = { mean = "45 s", cv = 0.6 }, source = "..." }`, or a plain value: a constant |
 | ... or none | the value, or `"none"` |
@@ -56,7 +68,7 @@ def markdown() -> str:
     parts = [_INTRODUCTION, "## The file\n", _table(Spec, "", baseline)]
     for key, section in _sections(Spec, ""):
         parts.append(f"## [{key}]\n\n{section.__doc__}\n\n{_table(section, key, baseline)}")
-    entries = (Outage, Shift, Nuisance, HistoryPoint, HoldPoint)
+    entries = (Outage, Shift, Nuisance, LoadFault, Inject, HistoryPoint, HoldPoint)
     parts.append("## Entries of lists\n")
     parts.extend(f"### {entry.__name__}\n\n{entry.__doc__}\n\n{_table(entry, '', {})}" for entry in entries)
     return "\n".join(part.rstrip() + "\n" for part in parts)

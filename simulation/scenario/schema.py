@@ -10,13 +10,20 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictStr, model_validator
 
+from simulation.scenario.curve import CAPACITY, MEASURED_CURVE, Curve
 from simulation.scenario.distributions import (
     CountDistribution,
     DurationDistribution,
     FactorDistribution,
     ShareDistribution,
 )
+from simulation.scenario.faults import KINDS as FAULT_KINDS
+from simulation.scenario.faults import PLACES as FAULT_PLACES
+from simulation.scenario.faults import Fault, checked_fault
+from simulation.scenario.inject import CARDS, EFFECTS, NIGHTLY, ROLES, Role, parse_condition
 from simulation.scenario.values import (
+    FACTOR,
+    FULL_SHARE,
     HOUR,
     SECOND,
     VALUE_KIND,
@@ -26,13 +33,16 @@ from simulation.scenario.values import (
     AssumedDuration,
     AssumedFactor,
     AssumedShare,
+    Assumption,
     ClockTime,
     Count,
     Duration,
     OptionalClock,
     OptionalCount,
+    OptionalDuration,
     OptionalPositive,
     Share,
+    format_clock,
 )
 
 MOST_STRANGERS = 500_000  # of one window: each is a number below 2**20 in the addresses of his luck
@@ -211,6 +221,39 @@ class Outage(Span):
     """A time in which the app answers nobody."""
 
 
+class AppBackend(Section):
+    """The backend behind the app, as a load test measured it: what it does not answer in time hangs the app."""
+
+    curve: Annotated[Curve | None, MEASURED_CURVE] = Field(
+        None,
+        description="The `curve.json` of a load test, relative to this scenario file (after `--set`: to the folder you "
+        "are in); a run holds its content.",
+    )
+    capacity: Annotated[int | None, CAPACITY] = Field(
+        None, description="As if the backend broke at that load: stretches the curve along the load."
+    )
+    load: AssumedFactor = Field(
+        default_factory=lambda: Assumption(FACTOR, FACTOR),
+        description="How many nights like this one lie on it at once: 1 (also without this key) is this night alone.",
+    )
+    timeout: Duration = Field(10 * SECOND, description='How long the app waits for an answer: without this key "10 s".')
+    resends: AssumedCount = Field(
+        default_factory=lambda: Assumption(3, 3),
+        description="How often the app then sends a request again by itself, one every `timeout`, before it hangs: "
+        "without this key 3.",
+    )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.curve is not None and self.capacity is not None and self.curve.night_per_s is None:
+            raise ValueError("no `capacity`, or a curve with `night_per_s`: it says what one caucus night is")
+        if self.timeout < 1:
+            raise ValueError('a `timeout` of "1 ms" or more')
+        if self.resends.high > MOST_ATTEMPTS:
+            raise ValueError(f"no more than {MOST_ATTEMPTS:,} `resends`")
+        return self
+
+
 class App(Section):
     """The reporting app (or an automatic telephone line)."""
 
@@ -231,6 +274,7 @@ class App(Section):
     help_solves: AssumedShare = Field(description="Share of help calls after which log-in and submission work.")
     lost: AssumedShare = Field(description="Share of reports that the app acknowledges and headquarters never sees.")
     outages: list[Outage] = Field(description="Times in which every attempt fails.")
+    backend: AppBackend | None = None
 
     @model_validator(mode="after")
     def _some_attempts(self) -> Self:
@@ -428,6 +472,30 @@ BackendFault = Literal[
 ]
 
 
+class LoadFault(Section):
+    """What goes wrong around the backend while `caucus loadtest` loads it. The simulation knows nothing of it."""
+
+    kind: StrictStr = Field(description="What: " + ", ".join(f"`{kind}`" for kind in FAULT_KINDS) + ": see faults.md.")
+    place: StrictStr = Field(description="Where: " + ", ".join(f"`{place}`" for place in FAULT_PLACES) + ".")
+    amount: StrictStr | None = Field(
+        None, description='How much, of the kinds that have an amount: `"50 ms"`, `"500 KB/s"`, `"100 B"`.'
+    )
+    at: Duration = Field(0, description="When, from the beginning of the load.")
+    lasts: OptionalDuration = Field(
+        None, alias="for", description="For how long; without it a moment, or to the end of the load, by kind."
+    )
+
+    @property
+    def fault(self) -> Fault:
+        """What `--fault` makes of the same in a line."""
+        return checked_fault(self.kind, self.place, self.amount, self.at, self.lasts)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        _ = self.fault
+        return self
+
+
 class Backend(Section):
     """The reporting service that `caucus backend` runs on this night."""
 
@@ -436,6 +504,73 @@ class Backend(Section):
         description="What is wrong with it, as history had it: figures published that nobody released, writes "
         "acknowledged before they are stored, an audit link for every row, repeats stored twice, an endless queue.",
     )
+    fault: list[LoadFault] = Field(
+        default_factory=list, description="What goes wrong around it under load, as `caucus loadtest --fault` has it."
+    )
+
+
+class Inject(Section):
+    """Something thrown at a rehearsal's people: at a time, when something is reached, or at the trainer's click."""
+
+    at: OptionalClock = Field(None, description="When.")
+    when: StrictStr | None = Field(
+        None, description='Or on which condition: `"aligned >= 50%"`, `"when half have aligned"`, `"waiting >= 10"`.'
+    )
+    uses: StrictStr | None = Field(
+        None,
+        description="A card of the catalog, for what is not said here: " + ", ".join(f"`{c}`" for c in CARDS) + ".",
+    )
+    does: StrictStr | None = Field(
+        None,
+        description="What happens beside the message: "
+        + ", ".join(f"`{effect}`" for effect in EFFECTS)
+        + ". With `at` and for everybody, a simulated night has "
+        + " and ".join(f"`{effect}`" for effect in NIGHTLY)
+        + ", too; all else happens in rehearsals only.",
+    )
+    data: dict[str, int] = Field(
+        default_factory=dict,
+        description="Its numbers: `minutes`, and `calls_per_hour` of calls or `percent` of operators.",
+    )
+    share: Share = Field(FULL_SHARE, description="For so many of those whom it could be for.")
+    roles: list[Role] = Field(default_factory=list, description=f"For whom: {', '.join(ROLES)}. Empty: the chairs.")
+    title: StrictStr | None = Field(None, description="Its name in the trainer's deck.")
+    message: StrictStr | None = Field(None, description="What people are told.")
+    expected: StrictStr | None = Field(None, description="What they should do.")
+    objective: StrictStr | None = Field(None, description="What it teaches.")
+    note: StrictStr | None = Field(None, description="For the trainer alone.")
+
+    @property
+    def is_nightly(self) -> bool:
+        """Whether a simulated night has it too."""
+        return self.at is not None and self.when is None and self.share == FULL_SHARE and self.effect in NIGHTLY
+
+    @property
+    def effect(self) -> str | None:
+        """What happens, as far as a simulated night can know it."""
+        return self.does or ("nuisance_calls" if self.uses == "number-leaked" else None)
+
+    def end(self, otherwise_minutes: int) -> int:
+        """When what it does is over."""
+        return (self.at or 0) + self.data.get("minutes", otherwise_minutes) * 60 * SECOND
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.at is not None and self.when is not None:
+            raise ValueError("`at` or `when`, not both")
+        if self.when is not None:
+            parse_condition(self.when)
+        if self.uses is not None and self.uses not in CARDS:
+            raise ValueError(f"`uses`: one of {', '.join(CARDS)}")
+        if self.does is not None and self.does not in EFFECTS:
+            raise ValueError(f"`does`: one of {', '.join(EFFECTS)}")
+        if self.uses is None and (self.title is None or self.message is None):
+            raise ValueError("a card that it `uses`, or a `title` and a `message` of its own")
+        if self.data.keys() - {"minutes", "calls_per_hour", "percent"} or not all(
+            0 < value <= 100_000 for value in self.data.values()
+        ):
+            raise ValueError("`data`: minutes, calls_per_hour and percent, each a whole number from 1 to 100,000")
+        return self
 
 
 class HistoryPoint(Section):
@@ -503,7 +638,23 @@ class Spec(Section):
     costs: Costs
     backend: Backend = Field(default_factory=Backend)
     history: History = Field(default_factory=History)
+    inject: list[Inject] = Field(default_factory=list, description="What is thrown at the people of a rehearsal.")
     run: Run | None = None
+
+    @model_validator(mode="after")
+    def _injects_of_a_night(self) -> Self:
+        """What an inject does to the app or the hotline of every night is written down as any other outage or call."""
+        for one in self.inject:
+            if not one.is_nightly:
+                continue
+            down = one.effect == "app_down"
+            span = {"from": format_clock(one.at or 0), "to": format_clock(one.end(30 if down else 120))}
+            if down:
+                self.app.outages.append(Outage.model_validate(span))
+            else:
+                calls = {"calls_per_hour": one.data.get("calls_per_hour", 150)}
+                self.hotline.nuisance.append(Nuisance.model_validate({**span, **calls}))
+        return self
 
 
 def json_schema() -> dict[str, Any]:
@@ -516,7 +667,8 @@ def json_schema() -> dict[str, Any]:
         "description": "The night that this one builds on: a library night, or a path relative to this file. "
         "Without it: baseline.",
     }
-    lists = {"Outage", "Shift", "Nuisance", "HistoryPoint", "HoldPoint", "Run"}  # written whole, never extended
+    # written whole, never extended
+    lists = {"Outage", "Shift", "Nuisance", "LoadFault", "Inject", "HistoryPoint", "HoldPoint", "Run"}
     for name, table in (("", schema), *schema["$defs"].items()):
         if name not in lists:
             table.pop("required", None)

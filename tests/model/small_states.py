@@ -239,6 +239,31 @@ def _app() -> dict[str, Values]:
     }
 
 
+@st.composite
+def backends(draw: st.DrawFn) -> dict[str, object]:
+    """A measured backend behind the app that answers, is slow, or hangs at a few requests a minute."""
+    milliseconds = st.sampled_from([0, 1, 200, 4_000, 30_000, 400_000])
+    points: list[dict[str, object]] = []
+    for offered in draw(st.lists(st.integers(0, 60), min_size=1, max_size=4, unique=True).map(sorted)):
+        latency = sorted(draw(milliseconds) for _ in range(4))
+        quantiles = dict(zip(("p50_ms", "p90_ms", "p95_ms", "p99_ms"), latency, strict=True))
+        points.append({"offered_per_s": offered / 60, "error_share": draw(st.sampled_from([0, 0.3, 1])), **quantiles})
+    curve = {
+        "format": 1,
+        "flow": draw(st.sampled_from(["login", "report", "mix"])),
+        "night_per_s": draw(st.sampled_from([0.02, 0.1])),
+        "capacity_per_s": draw(st.sampled_from([0.05, 0.5])),
+        "points": points,
+    }
+    said = {
+        "capacity": draw(st.sampled_from(["none", "none", "0.5 nights", "3 nights"])),
+        "load": draw(st.sampled_from([1, 1, 3.5, {"low": 0.5, "high": 4}])),
+        "timeout": draw(st.sampled_from(["1 ms", "10 s", "10 s", "95 s", "1 h"])),
+        "resends": draw(counts(4)),
+    }
+    return {f"app.backend.{key}": value for key, value in {"curve": curve, **said}.items()}
+
+
 def _telephone() -> dict[str, Values]:
     hotline: dict[str, Values] = {
         "handling.report": durations(20),
@@ -301,11 +326,14 @@ def small_states(draw: st.DrawFn) -> SmallState:
         "hotline.patience.others": durations(5),
         "inbox.chairs": shares(0.5),
         "app.outages": _spans(2),
+        "app's backend": st.one_of(st.just({}), backends()),
     }
     chosen = {key: draw(values) for key, values in always.items()}
     for key, values in {**_door(), **_rooms(), **_app(), **_telephone(), **_headquarters()}.items():
         if draw(st.booleans()):
             chosen[key] = draw(values)
+    if (chosen["clock.resolution"], chosen["clock.until"]) == ("10 min", "19:01"):
+        chosen["clock.until"] = "19:10"  # a clock so coarse does not tell a minute past seven from seven
     overrides: dict[str, object] = {}
     for key, value in chosen.items():
         overrides |= {key: value} if "." in key else value  # what goes together only

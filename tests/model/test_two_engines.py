@@ -262,6 +262,8 @@ WHERE = {
     "reported": "Story/Ames 2 (site 1), delegates, bloomberg",
     "calls": ", silent: ",
     "on_duty": "change 1 of shifts, column 1",
+    "phones": "Story/Ames 2 (site 1), SENDS_AGAIN",
+    "backend_peak": "the busiest minute, number 1 of load and time",
 }
 
 

@@ -33,6 +33,8 @@ def play(setting: Setting, log: bool) -> Played:
         started_at=np.array(evening.started_at, dtype=np.int64),
         ready_at=np.array(evening.ready_at, dtype=np.int64),
         app_attempts=np.array(evening.app_attempts, dtype=np.int64),
+        phones=evening.backend.phones,
+        backend_peak=evening.backend.traffic[-1],
         received_at=held.received_at,
         channel=held.channel,
         cleared_at=held.cleared_at,

@@ -11,7 +11,9 @@ from functools import partial
 
 from simpy import Event
 
+from simulation.night.backend import ROOM_ENTITY, Phone, Step
 from simulation.night.events import HOTLINE, EventLog
+from simulation.night.model.app_backend import AppBackend
 from simulation.night.model.clock import Clock
 from simulation.night.model.headquarters import Desk, Headquarters
 from simulation.night.model.hotline import Calling, Hotline
@@ -39,6 +41,7 @@ from simulation.randomness import Integers
 Process = Generator[Event, object, None]
 Asking = Generator[Event, object, Outcome]
 Trying = Generator[Event, object, bool]
+Sending = Generator[Event, object, int]
 
 
 class Evening:
@@ -55,7 +58,8 @@ class Evening:
         self.ready_at = [-1] * setting.sites
         self.app_attempts = [0] * setting.sites
         self.messages = 0
-        self.headquarters = Headquarters(clock, setting, log)
+        self.backend = AppBackend(clock, setting, log)
+        self.headquarters = Headquarters(clock, setting, self.backend, log)
         self.hotline = Hotline(clock, self.telephone.lines, rota(self.telephone.shifts), log)
         self.inbox = Desk(clock, 0)
         if self.office.readers:
@@ -79,9 +83,11 @@ class Evening:
         self._tell(Kind.CALLED_TO_ORDER, site, 0, int(self.setting.people[site]))
         yield self.clock.after(room.opening + room.counts * room.one_count, Rank.ROOM, site, 1)
         self._tell(Kind.COUNTED, site, 1, room.counted)
+        self._sends_from_room(site, Step.OPENS)
         yield self.clock.after(room.first, Rank.ROOM, site, 2)
         viable, realigns = self.setting.viability
         self._tell(Kind.ALIGNED, site, 2, int(viable[site]))
+        self._sends_from_room(site, Step.ALIGNED)
         if realigns[site]:
             yield self.clock.after(room.realignment, Rank.ROOM, site, 3)
             self._tell(Kind.REALIGNED, site, 3, int(record[FINAL].sum()))
@@ -98,7 +104,7 @@ class Evening:
         if luck.happens(self.office.silent_chairs, Stream.CHAIR_SILENT, place):
             yield from self._is_reached(site, place)
             return
-        if self._has_working_app(site, place):
+        if self._has_working_app(site, place) and self._steps_hung(site) < self.app.attempts:
             done = yield from self._by_app(site, place)
             if done:
                 return
@@ -154,14 +160,20 @@ class Evening:
         luck = self.luck
         no_signal = luck.happens(self.app.no_signal, Stream.NO_SIGNAL, place)
         solved = False
-        for attempt in range(self.app.attempts):
-            self.app_attempts[site] = attempt + 1
+        hung = self._steps_hung(site)
+        self.backend.phones[site, Phone.WAITING] += self.app.requests[Step.REPORTS]
+        for attempt in range(self.app.attempts - hung):
+            self.app_attempts[site] = hung + attempt + 1
             if not (no_signal or self._app_fails(place, attempt, solved)):
                 entry = luck.duration(self.app.entry, Stream.APP_ENTRY, place, 0, attempt)
                 yield self.clock.after(entry, Rank.APP, site, attempt)
-                if not is_out(self.app.outages, int(self.clock.now)):
+                takes = yield from self._sends(site, place, attempt)
+                if takes >= 0:
+                    if takes > 0:
+                        yield self.clock.after(takes, Rank.APP, site, attempt)
                     lost = luck.happens(self.app.lost, Stream.APP_LOST, place)
                     self._tell(Kind.SUBMITTED, site, attempt, int(lost))
+                    self.backend.asks_in_passing(Step.PHOTO)
                     if lost:
                         yield from self._is_reached(site, place)
                     else:
@@ -170,7 +182,7 @@ class Evening:
             hang = luck.duration(self.app.hang, Stream.APP_HANG, place, 0, attempt)
             yield self.clock.after(hang, Rank.APP, site, attempt)
             self._tell(Kind.APP_FAILED, site, attempt, attempt + 1)
-            if attempt + 1 == self.app.attempts:
+            if hung + attempt + 1 == self.app.attempts:
                 break
             if luck.happens(self.app.asks_for_help, Stream.ASKS_FOR_HELP, place, 0, attempt + 1):
                 outcome = yield from self._call(Call.HELP, site, place, site, attempt, 0)
@@ -187,7 +199,64 @@ class Evening:
         if is_out(self.app.outages, int(self.clock.now)):
             return True
         shares = (self.app.login_fails, self.app.submit_fails)
-        return not solved and bool(app_fails(self.luck.seed, self.luck.night, *shares, place, attempt))
+        fails = not solved and bool(app_fails(self.luck.seed, self.luck.night, *shares, place, attempt))
+        if fails:
+            self.backend.asks_in_passing(Step.AGAIN)
+        return fails
+
+    def _sends(self, site: int, place: int, attempt: int) -> Sending:
+        """An attempt comes to the backend, which may take resends: how long the last answers take; -1: it hangs."""
+        requests = int(self.app.requests[Step.AGAIN]) if attempt else 0
+        for sent_again in range(self.app.resends + 1):
+            if is_out(self.app.outages, int(self.clock.now)):
+                return -1
+            takes = self.backend.answers_after(site, place, requests, attempt)
+            if takes >= 0:
+                return takes
+            if sent_again < self.app.resends:
+                yield self.clock.after(self._between_sends(), Rank.APP, site, attempt)
+            requests = 0
+        return -1
+
+    def _steps_hung(self, site: int) -> int:
+        return int(self.backend.phones[site, Phone.STEPS_HUNG])
+
+    def _sends_from_room(self, site: int, step: Step) -> None:
+        """The app sends a step of the report while the room goes on."""
+        luck, place = self.luck, int(self.setting.roster.places[site])
+        if not self.app.backend or luck.happens(self.office.silent_chairs, Stream.CHAIR_SILENT, place):
+            return
+        if not self._has_working_app(site, place) or luck.happens(self.app.no_signal, Stream.NO_SIGNAL, place):
+            return
+        if self._steps_hung(site) == self.app.attempts:
+            return
+        phone = self.backend.phones[site]
+        phone[Phone.WAITING] += self.app.requests[step]
+        if not phone[Phone.SENDS_AGAIN] and self._hangs_in_room(site, place, 0):
+            phone[Phone.SENDS_AGAIN] = 1
+            self.clock.process(self._sends_on_from_room(site, place))
+
+    def _sends_on_from_room(self, site: int, place: int) -> Process:
+        """It goes on until it is answered or the worksheet is signed; where it hangs, an attempt is used up."""
+        phone, hangs = self.backend.phones[site], True
+        for sent_again in range(1, self.app.resends + 1):
+            yield self.clock.after(self._between_sends(), Rank.APP, ROOM_ENTITY | site, sent_again)
+            hangs = self._hangs_in_room(site, place, sent_again)
+            if not hangs:
+                break
+        if hangs:
+            phone[Phone.STEPS_HUNG] += 1
+            self.app_attempts[site] = self._steps_hung(site)
+        phone[Phone.SENDS_AGAIN] = 0
+
+    def _hangs_in_room(self, site: int, place: int, sent_again: int) -> bool:
+        if self.ready_at[site] >= 0:
+            return False
+        out = is_out(self.app.outages, int(self.clock.now))
+        return out or self.backend.answers_after(site, place, 0, sent_again) < 0
+
+    def _between_sends(self) -> int:
+        return int(no_sooner(self.luck.ticks(self.app.timeout), self.luck.resolution))
 
     # The telephone
 

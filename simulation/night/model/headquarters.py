@@ -14,7 +14,9 @@ import numpy as np
 from simpy import Event
 
 from simulation.night import records
+from simulation.night.backend import Step
 from simulation.night.events import EventLog
+from simulation.night.model.app_backend import AppBackend
 from simulation.night.model.clock import Clock
 from simulation.night.order import Channel, Kind, Rank, Stream
 from simulation.night.reporting import correct, public_at, screen
@@ -57,10 +59,11 @@ class Desk:
 class Headquarters:
     """What is held, checked and released; int64[sites], times in ms with -1 for never."""
 
-    def __init__(self, clock: Clock, setting: Setting, log: EventLog | None) -> None:
+    def __init__(self, clock: Clock, setting: Setting, backend: AppBackend, log: EventLog | None) -> None:
         self.clock = clock
         self.setting = setting
         self.office = setting.office
+        self.backend = backend
         self.log = log
         self.worksheets = setting.worksheets[0]
         self.reported = np.zeros_like(self.worksheets)
@@ -85,6 +88,8 @@ class Headquarters:
         self.received_at[site] = now
         self.channel[site] = channel
         self._tell(Kind.RECEIVED, site, int(channel))
+        if channel != Channel.APP:
+            self.backend.asks_in_passing(Step.KEYED)
         self.keying_errors[site] = records.key(
             *(setting.luck.seed, setting.luck.night, place),
             int(office.field_share[channel]),

@@ -54,6 +54,8 @@ def _played(setting: Setting, room: int, rows: int) -> Played | None:
         started_at=world.site[Site.STARTED_AT],
         ready_at=world.site[Site.READY_AT],
         app_attempts=world.site[Site.APP_ATTEMPTS],
+        phones=world.phone,
+        backend_peak=world.traffic[-1],
         received_at=world.site[Site.RECEIVED_AT],
         channel=world.site[Site.CHANNEL],
         cleared_at=world.site[Site.CLEARED_AT],

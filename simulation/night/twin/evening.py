@@ -8,6 +8,7 @@ whose evening goes on where. What an event causes at once is queued as SimPy que
 from __future__ import annotations
 
 from simulation.compiled import inner_kernel, kernel
+from simulation.night.backend import ROOM_ENTITY, Phone, Step, arrive, sends
 from simulation.night.events import HOTLINE
 from simulation.night.luck import duration, happens, ticks
 from simulation.night.order import (
@@ -67,6 +68,7 @@ _RECEIVED = int(Kind.RECEIVED)
 _STOPPED = int(Kind.STOPPED)
 _REVIEWED = int(Kind.REVIEWED)
 _RELEASED = int(Kind.RELEASED)
+_UNANSWERED = int(Kind.UNANSWERED)
 
 _REPORT = int(Call.REPORT)
 _HELP = int(Call.HELP)
@@ -113,7 +115,15 @@ _REVIEW = int(Stream.REVIEW)
 
 _OPENS = -1  # the number of the inbox's opening among messages read
 
-_ENTERS, _HANGS, _TRIES_AGAIN = 0, 1, 2  # where a chair stands with the app: the number of an event of that rank
+_OPENS_STEP = int(Step.OPENS)
+_ALIGNED_STEP = int(Step.ALIGNED)
+_REPORTS_STEP = int(Step.REPORTS)
+_AGAIN_STEP = int(Step.AGAIN)
+_PHOTO_STEP = int(Step.PHOTO)
+_KEYED_STEP = int(Step.KEYED)
+
+# Where a chair stands with the app: the number of an event of that rank; _SENDS_AGAIN and how often it did
+_ENTERS, _HANGS, _TRIES_AGAIN, _IS_ANSWERED, _SENDS_AGAIN = 0, 1, 2, 3, 4
 
 # What goes on, or starts, at once: a call, or a site with one of these
 _READER_FREE = 1 << 40
@@ -138,6 +148,8 @@ def play_evening(w: World) -> None:
             ends(w, now, number)
         elif rank == _ROOM:
             _room_goes_on(w, now, entity, attempt)
+        elif rank == _APP and entity >= ROOM_ENTITY:
+            _sends_on_from_room(w, now, entity - ROOM_ENTITY, attempt)
         elif rank == _APP:
             _app_goes_on(w, now, entity, attempt, number)
         elif rank == _SHIFT_CHANGES:
@@ -252,9 +264,11 @@ def _room_goes_on(w: World, now: int, site: int, stage: int) -> None:
         takes = w.site[Site.OPENING, site] + w.site[Site.COUNTS, site] * w.site[Site.ONE_COUNT, site]
     elif stage == 1:
         _tell(w, now, _COUNTED, site, 1, w.site[Site.COUNTED, site])
+        _sends_from_room(w, now, site, _OPENS_STEP)
         takes = w.site[Site.FIRST, site]
     elif stage == 2:
         _tell(w, now, _ALIGNED, site, 2, w.site[Site.VIABLE, site])
+        _sends_from_room(w, now, site, _ALIGNED_STEP)
         takes = w.site[Site.REALIGNMENT, site]
         if not w.site[Site.REALIGNS, site]:
             following, takes = 4, w.site[Site.AFTERWARDS, site]
@@ -274,7 +288,8 @@ def _reports(w: World, now: int, site: int) -> None:
     """Bring the result to headquarters, one way or another."""
     if _happens(w, Number.SILENT_CHAIRS, site, _CHAIR_SILENT, 0):
         _comes_by_itself(w, now, site, Table.REACHED, _REACHED, _BY_ASKING)
-    elif _means_to_use_app(w, site) and _happens(w, Number.INSTALLED, site, _APP_INSTALLED, 0):
+    elif _has_working_app(w, site) and w.phone[site, Phone.STEPS_HUNG] < w.number[Number.ATTEMPTS]:
+        w.phone[site, Phone.WAITING] += w.requests[_REPORTS_STEP]
         _tries_app(w, now, site, 0)
     else:
         _calls(w, now, site)
@@ -298,6 +313,11 @@ def _means_to_use_app(w: World, site: int) -> bool:
 
 
 @inner_kernel
+def _has_working_app(w: World, site: int) -> bool:
+    return _means_to_use_app(w, site) and _happens(w, Number.INSTALLED, site, _APP_INSTALLED, 0)
+
+
+@inner_kernel
 def _asks_about_installing(w: World, site: int) -> None:
     """A chair whose app was never working may ask for help; it costs an operator's time and solves nothing."""
     in_trouble = _means_to_use_app(w, site) and not _happens(w, Number.INSTALLED, site, _APP_INSTALLED, 0)
@@ -309,11 +329,13 @@ def _asks_about_installing(w: World, site: int) -> None:
 @inner_kernel
 def _tries_app(w: World, now: int, site: int, attempt: int) -> None:
     """An attempt with the app begins; whether it fails is known when it ends."""
-    w.site[Site.APP_ATTEMPTS, site] = attempt + 1
+    w.site[Site.APP_ATTEMPTS, site] = w.phone[site, Phone.STEPS_HUNG] + attempt + 1
     fails = is_out(w.outages, now) or _happens(w, Number.NO_SIGNAL, site, _NO_SIGNAL, 0)
     if not fails and not w.site[Site.HELPED, site]:
         seed, night, place = w.number[Number.SEED], w.number[Number.NIGHT], w.site[Site.PLACE, site]
         fails = app_fails(seed, night, w.number[Number.LOGIN_FAILS], w.number[Number.SUBMIT_FAILS], place, attempt)
+        if fails:
+            _asks_in_passing(w, now, _AGAIN_STEP)
     if fails:
         _app_is_due(w, now, site, attempt, Table.HANG, _APP_HANG, _HANGS)
     else:
@@ -332,21 +354,104 @@ def _app_goes_on(w: World, now: int, site: int, attempt: int, stands: int) -> No
         _tries_app(w, now, site, attempt + 1)
     elif stands == _HANGS:
         _tell(w, now, _APP_FAILED, site, attempt, attempt + 1)
-        if attempt + 1 == w.number[Number.ATTEMPTS]:
+        if w.phone[site, Phone.STEPS_HUNG] + attempt + 1 == w.number[Number.ATTEMPTS]:
             _calls(w, now, site)
         elif _happens(w, Number.ASKS_FOR_HELP, site, _ASKS_FOR_HELP, attempt + 1):
             push(w.due, w.tally, now, event_key(_DIALS, site, attempt), _HELP)
         else:
             _app_is_due(w, now, site, attempt, Table.RETRY, _APP_RETRY, _TRIES_AGAIN)
+    elif stands == _IS_ANSWERED:
+        _is_submitted(w, now, site, attempt)
     elif is_out(w.outages, now):
         _app_is_due(w, now, site, attempt, Table.HANG, _APP_HANG, _HANGS)
     else:
-        lost = _happens(w, Number.LOST, site, _APP_LOST, 0)
-        _tell(w, now, _SUBMITTED, site, attempt, lost)
-        if lost:
-            _comes_by_itself(w, now, site, Table.REACHED, _REACHED, _BY_ASKING)
+        begins = stands == _ENTERS
+        takes = _sends(w, now, site, w.requests[_AGAIN_STEP] if begins and attempt > 0 else 0, attempt)
+        sent_again = 0 if begins else stands - _SENDS_AGAIN
+        if takes < 0 and sent_again < w.number[Number.RESENDS]:
+            push(w.due, w.tally, _next_send(w, now), event_key(_APP, site, attempt), _SENDS_AGAIN + sent_again + 1)
+        elif takes < 0:
+            _app_is_due(w, now, site, attempt, Table.HANG, _APP_HANG, _HANGS)
+        elif takes > 0:
+            push(w.due, w.tally, now + takes, event_key(_APP, site, attempt), _IS_ANSWERED)
         else:
-            _receive(w, now, site, _BY_APP)
+            _is_submitted(w, now, site, attempt)
+
+
+@inner_kernel
+def _is_submitted(w: World, now: int, site: int, attempt: int) -> None:
+    """The app says that the report is in."""
+    lost = _happens(w, Number.LOST, site, _APP_LOST, 0)
+    _tell(w, now, _SUBMITTED, site, attempt, lost)
+    _asks_in_passing(w, now, _PHOTO_STEP)
+    if lost:
+        _comes_by_itself(w, now, site, Table.REACHED, _REACHED, _BY_ASKING)
+    else:
+        _receive(w, now, site, _BY_APP)
+
+
+@inner_kernel
+def _sends_from_room(w: World, now: int, site: int, step: int) -> None:
+    """The app sends a step of the report while the room goes on."""
+    if len(w.offered) == 0 or _happens(w, Number.SILENT_CHAIRS, site, _CHAIR_SILENT, 0):
+        return
+    if not _has_working_app(w, site) or _happens(w, Number.NO_SIGNAL, site, _NO_SIGNAL, 0):
+        return
+    if w.phone[site, Phone.STEPS_HUNG] == w.number[Number.ATTEMPTS]:
+        return
+    w.phone[site, Phone.WAITING] += w.requests[step]
+    if not w.phone[site, Phone.SENDS_AGAIN]:
+        w.phone[site, Phone.SENDS_AGAIN] = 1
+        _sends_on_from_room(w, now, site, 0)
+
+
+@inner_kernel
+def _sends_on_from_room(w: World, now: int, site: int, sent_again: int) -> None:
+    """It goes on until it is answered or the worksheet is signed; where it hangs, an attempt is used up."""
+    if w.site[Site.READY_AT, site] < 0 and (is_out(w.outages, now) or _sends(w, now, site, 0, sent_again) < 0):
+        if sent_again < w.number[Number.RESENDS]:
+            push(w.due, w.tally, _next_send(w, now), event_key(_APP, ROOM_ENTITY | site, sent_again + 1), 0)
+            return
+        w.phone[site, Phone.STEPS_HUNG] += 1
+        w.site[Site.APP_ATTEMPTS, site] = w.phone[site, Phone.STEPS_HUNG]
+    w.phone[site, Phone.SENDS_AGAIN] = 0
+
+
+@inner_kernel
+def _next_send(w: World, now: int) -> int:
+    resolution = w.number[Number.RESOLUTION]
+    return now + no_sooner(ticks(w.number[Number.TIMEOUT], resolution), resolution)
+
+
+@inner_kernel
+def _sends(w: World, now: int, site: int, requests: int, attempt: int) -> int:
+    """The app sends so many requests, and what waits from before: how long the answers take; -1: it hangs."""
+    if len(w.offered) == 0:
+        return 0
+    takes = sends(
+        w.number[Number.SEED],
+        w.number[Number.NIGHT],
+        w.number[Number.RESOLUTION],
+        w.site[Site.PLACE, site],
+        now,
+        requests,
+        w.number[Number.LOAD],
+        w.number[Number.TIMEOUT],
+        w.offered,
+        w.latency,
+        w.traffic,
+        w.phone[site],
+    )
+    if takes < 0:
+        _tell(w, now, _UNANSWERED, site, attempt, w.phone[site, Phone.WAITING])
+    return takes
+
+
+@inner_kernel
+def _asks_in_passing(w: World, now: int, step: int) -> None:
+    """Requests that the backend has to answer, and for which no chair waits."""
+    if w.requests[step] > 0:
+        arrive(w.traffic, now, w.requests[step], w.number[Number.LOAD])
 
 
 @inner_kernel
@@ -521,6 +626,8 @@ def _receive(w: World, now: int, site: int, channel: int) -> None:
     w.site[Site.RECEIVED_AT, site] = now
     w.site[Site.CHANNEL, site] = channel
     _tell(w, now, _RECEIVED, site, 0, channel)
+    if channel != _BY_APP:
+        _asks_in_passing(w, now, _KEYED_STEP)
     ballot = w.number[Number.BALLOT] > 0
     w.site[Site.KEYING_ERRORS, site] = key(
         w.number[Number.SEED],

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simulation.night.backend import Phone, no_traffic
 from simulation.night.outcome import Called
 from simulation.night.rooms import Room
 from simulation.night.setting import Setting
@@ -56,6 +57,9 @@ class Number(IntEnum):
     RELEASE_UNTIL = 32
     REGIME = 33
     BALLOT = 34
+    LOAD = 35
+    TIMEOUT = 36
+    RESENDS = 37
 
 
 class Table(IntEnum):
@@ -146,6 +150,11 @@ class World(NamedTuple):
     number: Integers
     table: Integers  # (tables, 1025)
     outages: Integers  # (outages, 2): from, to
+    requests: Integers  # of the app's backend: this and the next four as in `night.backend`
+    offered: Integers
+    latency: Integers
+    traffic: Integers
+    phone: Integers  # (sites, fields of Phone)
     windows: Integers  # of strangers, (windows, 3): from, to, new callers an hour
     rota: Integers  # (changes, 2): ms, operators
     kinds: Integers  # weights of keying errors
@@ -199,6 +208,11 @@ class World(NamedTuple):
             number=number,
             table=table,
             outages=setting.app.outages,
+            requests=setting.app.requests,
+            offered=setting.app.offered,
+            latency=setting.app.latency,
+            traffic=no_traffic(),
+            phone=np.zeros((setting.sites, len(Phone)), np.int64),
             windows=setting.telephone.windows,
             rota=rota,
             kinds=setting.office.kinds,
