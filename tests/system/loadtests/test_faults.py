@@ -1,0 +1,155 @@
+"""Faults while everybody asks at once: a short form of the benchmark of this name, and what else a plan promises."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from benchmarks import faults as benchmark
+from benchmarks.backend_kills import state
+from loadtests.faults import planned
+from loadtests.guards import allowed
+from loadtests.launch import Launched, launched
+from simulation import load
+from simulation.errors import InputError, UnfinishedError
+
+SOME = (
+    *("reset clients", "half-close clients", "kill service"),
+    *("truncate database 20 B", "freeze database", "kill database", "lock rows", "fill database"),
+)
+short = partial(benchmark.played, lasts_s=0.4, calm_s=0.4, sites=60, per_s=30.0)
+
+
+def test_no_fault_of_clients_service_or_database_costs_an_acknowledged_write(tmp_path: Path):
+    told = short("mix", "embedded-postgres", SOME, tmp_path)
+    # how soon requests are answered well again is for the benchmark to say: here others work on the same cores
+    assert [one for one in benchmark.missed(told) if "answered well after" not in one] == []
+    assert told["ledger"]["acknowledged"] > 100
+    assert {one["fault"] for one in told["cells"]} == set(SOME)
+
+
+def test_the_ledger_finds_what_is_stored_twice_because_answers_were_cut_off(tmp_path: Path):
+    cut = ("half-close clients", "truncate clients 60 B")
+    told = short("report", "sqlite", cut, tmp_path, history=["no_idempotency"])
+    assert told["ledger"]["duplicated"] > 0
+    assert told["ledger"]["lost"] == told["ledger"]["altered"] == 0
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+    folder = tmp_path_factory.mktemp("backend")
+    night = load(state(folder, 4))
+    with launched(folder / "data", f"sqlite:///{folder / 'data' / 'caucus.db'}", night) as found:
+        yield found
+
+
+def answers(url: str, within_s: float = 5.0) -> float:
+    """How long an answer takes."""
+    began = time.monotonic()
+    with urlopen(f"{url}/results.json", timeout=within_s) as answer:
+        answer.read()
+    return time.monotonic() - began
+
+
+def test_faults_happen_at_their_times_and_are_told_as_they_happened(backend: Launched):
+    plan = planned(["freeze service at 300 ms for 400 ms", "reset clients at 1 s", "latency clients 200 ms at 1100 ms"])
+    with plan.around(backend, allowed(backend.url)) as through, plan.playing() as marks:
+        began = time.monotonic()
+        while time.monotonic() - began < 0.35:
+            time.sleep(0.01)
+        assert answers(through.url) > 0.2, "it stood still"
+        while time.monotonic() - began < 1.2:
+            time.sleep(0.01)
+        assert answers(through.url) >= 0.2, "it is late"
+        assert answers(backend.url) < 0.2, "only through the proxy"
+    assert [mark.name for mark in marks] == ["freeze service", "reset clients", "latency clients 200 ms"]
+    freeze, reset, latency = marks
+    assert freeze.began_s == pytest.approx(0.3, abs=0.1)
+    assert freeze.ended_s == pytest.approx(0.7, abs=0.1)
+    assert reset.began_s == reset.ended_s == pytest.approx(1.0, abs=0.1)
+    assert latency.ended_s == pytest.approx(time.monotonic() - began, abs=0.3), "to the end of the load"
+    assert plan.marks == marks
+
+
+def test_what_is_still_on_at_the_end_of_the_load_is_taken_back_and_what_has_not_begun_never_happens(backend: Launched):
+    plan = planned(["freeze service", "lock tables", "fill service", "kill service at 1 h"])
+    with plan.around(backend, allowed(backend.url)), plan.playing() as marks:
+        time.sleep(0.3)
+        assert backend.process is not None
+        assert psutil.Process(backend.process.pid).status() == psutil.STATUS_STOPPED
+        assert psutil.Process(backend.process.pid).rlimit(psutil.RLIMIT_FSIZE)[0] == 0
+    assert {mark.name for mark in marks} == {"freeze service", "lock tables", "fill service"}
+    assert psutil.Process(backend.process.pid).status() != psutil.STATUS_STOPPED
+    assert psutil.Process(backend.process.pid).rlimit(psutil.RLIMIT_FSIZE)[0] == psutil.RLIM_INFINITY
+    answers(backend.url)
+
+
+def test_a_killed_service_is_there_again_when_its_time_is_over(backend: Launched):
+    plan = planned(["kill service at 100 ms for 500 ms"])
+    assert backend.process is not None
+    before = backend.process.pid
+    with plan.around(backend, allowed(backend.url)) as through, plan.playing() as marks:
+        time.sleep(0.3)
+        with pytest.raises(URLError):
+            answers(through.url)
+        assert not psutil.pid_exists(before)
+    assert marks[0].ended_s > 0.5
+    assert backend.process.pid != before
+    answers(through.url)
+
+
+def test_a_load_that_fails_leaves_no_fault_behind(backend: Launched):
+    plan = planned(["freeze service"])
+
+    def load_() -> None:
+        with plan.around(backend, allowed(backend.url)), plan.playing():
+            time.sleep(0.2)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load_()
+    answers(backend.url)
+
+
+def test_a_fault_that_did_not_happen_fails_the_run(backend: Launched):
+    plan = planned(["stall clients at 100 ms"])
+
+    def load_() -> None:
+        with plan.around(backend, allowed(backend.url)), plan.playing():
+            psutil.Process(plan._proxies["clients"].pid).send_signal(signal.SIGKILL)
+            time.sleep(0.3)
+
+    with pytest.raises(UnfinishedError, match="stall clients at 100 ms: a proxy came to an end"):
+        load_()
+
+
+def test_what_cannot_be_is_said_before_anything_is_touched(backend: Launched):
+    plan = planned(["stall database", "lock rows", "freeze service"])
+    running = backend.process
+    with pytest.raises(InputError) as refused, plan.around(backend, allowed(backend.url)):
+        raise AssertionError("it was allowed")
+    assert [problem.partition(":")[0] for problem in refused.value.problems] == ["stall database", "lock rows"]
+    assert backend.process is running
+    with pytest.raises(InputError) as refused, plan.around(None, allowed(backend.url)):
+        raise AssertionError("it was allowed")
+    assert len(refused.value.problems) == 3
+    assert all("a backend that the harness started" in problem for problem in refused.value.problems)
+    with planned(["stall clients"]).around(None, allowed(backend.url)) as through:
+        assert through.port != allowed(backend.url).port
+
+
+def test_no_threads_are_left(backend: Launched):
+    before = threading.active_count()
+    plan = planned(["latency clients 1 ms"])
+    with plan.around(backend, allowed(backend.url)), plan.playing():
+        pass
+    assert threading.active_count() == before
