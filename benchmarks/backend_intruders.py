@@ -1,9 +1,10 @@
 """Intruders: of 100,000 attempts none succeeds, and the chairs log in as fast as on a quiet night, or nearly.
 
 Locust's intruders guess PINs, replay tokens, reach for other sites and send what is malformed, from thousands of
-addresses; every few seconds they stand still, so that quiet and attack are measured in turns, in one run. All the while
-chairs log in at a steady rate, each from an address and a telephone of its own, most for the first time; a log-in is
-measured from the moment when it was due. The service runs on one core, all others on another one.
+addresses; every few seconds they stand still, so that quiet and attack are measured in turns, in one run. How it is
+while they begin, from networks of which nothing is known yet, is told apart. All the while chairs log in at a steady
+rate, each from an address and a telephone of its own, most for the first time; a log-in is measured from the moment
+when it was due. The service runs on one core, all others on another one.
 Prints one JSON object on stdout; exit 1 where an attempt succeeds or the chairs wait too long. Linux.
 """
 
@@ -58,7 +59,7 @@ class Chairs:
     backend: Launched
     accounts: Sequence[Account]
     per_s: float
-    latencies_s: dict[str, list[float]] = field(default_factory=lambda: {"quiet": [], "attack": []})
+    latencies_s: dict[str, list[float]] = field(default_factory=lambda: {"onset": [], "quiet": [], "attack": []})
     refused: Counter[str] = field(default_factory=Counter)
     phase: str = ""  # "": not counted
     accepted: int = 0
@@ -250,8 +251,11 @@ def _in_turns(backend: Launched, scenario: str, folder: Path, asked: argparse.Na
     chairs = Chairs(backend, accounts, asked.log_ins)
     intruders = Intruders(backend, scenario, folder, asked.intruders, asked.rate)
     try:
-        intruders.begin()
         with chairs.coming():
+            intruders.begin()
+            chairs.phase = "onset"  # they guess from hundreds of networks of which nothing is known yet
+            time.sleep(asked.onset)
+            chairs.phase = ""
             time.sleep(asked.warm_up)
             while True:
                 for phase, change, seconds in (
@@ -302,7 +306,8 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     options.add_argument("--quiet", type=float, default=8, help="seconds of quiet that count, in each turn")
     options.add_argument("--attack", type=float, default=8, help="seconds of attack that count, in each turn")
     options.add_argument("--settle", type=float, default=SETTLE_S, help="seconds before each, which do not")
-    options.add_argument("--warm-up", type=float, default=WARM_UP_S, help="seconds before the first of them")
+    options.add_argument("--onset", type=float, default=10, help="the first seconds of attack, told and not judged")
+    options.add_argument("--warm-up", type=float, default=WARM_UP_S, help="seconds between that and the first turn")
     options.add_argument("--scenario", default="iowa-2020")
     return options.parse_args(given)
 

@@ -46,7 +46,7 @@ def known_to(backend: Launched) -> None:
 def played(backend: Launched, ledger: Path, scenario: str, speed: float, *more: str) -> dict[str, Any]:
     """The night, by Locust; what it says of itself."""
     given = ["--host", backend.url, "--scenario", scenario, "--pins", str(backend.pins), "--seed", str(SEED)]
-    given += ["--night", str(NIGHT), "--speed", str(speed), "--small-photos", "--ledger", str(ledger), *more]
+    given += ["--night", str(NIGHT), "--speed", str(speed), "--ledger", str(ledger), *more]
     command = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py"), "--headless"]
     began = time.monotonic()
     done = subprocess.run([*command, *given, "--only-summary"], check=False, capture_output=True, text=True)
@@ -90,24 +90,33 @@ def _difference(record: Mapping[str, Any], report: Report) -> int:
 
 
 def night(
-    name: str, folder: Path, scenario: str, speed: float, *locust: str, hashing: Hashing | None = None
+    name: str,
+    folder: Path,
+    scenario: str,
+    speed: float,
+    *locust: str,
+    hashing: Hashing | None = None,
+    small_photos: bool = True,
 ) -> tuple[dict[str, Any], list[str]]:
     """One night on one database: what it came to, and what is missing."""
     loaded = load(scenario)
-    tonight = evening(loaded, SEED, NIGHT, small_photos=True)
+    tonight = evening(loaded, SEED, NIGHT, small_photos=small_photos)
+    given = ("--small-photos", *locust) if small_photos else locust
     data, ledger = folder / "data", folder / "ledger"
     database = f"sqlite:///{data / 'caucus.db'}" if name == "sqlite" else name
     with launched(data, database, loaded, hashing=hashing) as backend:
         known_to(backend)
-        run = played(backend, ledger, scenario, speed, *locust)
+        run = played(backend, ledger, scenario, speed, *given)
         found = backend.reconciled(ledger)  # gives the keeper time: it releases once a second
         absent, off = votes_off(backend, tonight)
         backend.stop()  # which seals the last of the audit log
         verdict = backend.verified()
+        photos = [path.stat().st_size for path in (data / "photos").glob("??/*")]
     counted = ("acknowledged", "lost", "duplicated", "altered", "mis_tallied", "out_of_order")
     told = {
         "database": name, "exit_code": run["exit_code"], "seconds": run["seconds"], "sites": len(tonight.sites),
         "votes": sum(final for _, final, _ in tonight.totals().values()), "sites_absent": absent, "votes_off": off,
+        "photos": len(photos), "photo_megabytes": round(sum(photos) / 1e6),
         "ledger": {key: found[key] for key in counted}, "clean": found["clean"],
         "audit_log_whole": verdict["ok"], "events": verdict["events"], "unsealed": verdict["unsealed"],
     }  # fmt: skip
@@ -128,13 +137,16 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--scenario", default="iowa-2020")
     options.add_argument("--speed", type=float, default=60.0)
+    options.add_argument("--full-photos", action="store_true", help="of 1-5 MB, some 4 GB in all, instead of kilobytes")
     options.add_argument("--database", choices=DATABASES, action="append")
     asked = options.parse_args()
     missed: list[str] = []
     runs = []
     for name in asked.database or DATABASES:
         with tempfile.TemporaryDirectory(prefix="caucus-") as folder:
-            told, wrong = night(name, Path(folder), asked.scenario, asked.speed, hashing=Hashing())
+            told, wrong = night(
+                name, Path(folder), asked.scenario, asked.speed, hashing=Hashing(), small_photos=not asked.full_photos
+            )
         runs.append(told)
         missed += wrong
     print(json.dumps({"benchmark": "backend_night", "speed": asked.speed, "runs": runs, "missed": missed,

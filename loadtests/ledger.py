@@ -313,6 +313,8 @@ def stored_in_database(url: str) -> tuple[list[Stored], dict[str, dict[str, Any]
         raise InputError(f"--database: {_DATABASES}") from None
     if named.get_backend_name() not in ("sqlite", "postgresql"):
         raise InputError(f"--database {shown(named)}: {_DATABASES}")
+    if named.get_backend_name() == "sqlite" and named.host:
+        raise InputError(f"--database {shown(named)}: SQLite takes no host: sqlite:///FILE has three slashes")
     if named.get_backend_name() == "sqlite" and not Path(named.database or "").is_file():
         raise InputError(f"--database {shown(named)}: no such file")  # SQLite would make an empty one
     engine = sa.create_engine(

@@ -6,7 +6,6 @@ A night's users; see `loadtests.users.options` for what can be said of them. The
 from __future__ import annotations
 
 import logging
-import sys
 from typing import Any
 
 from locust import events
@@ -55,11 +54,11 @@ def _on_init(environment: Environment, **_: Any) -> None:
         for problem in error.problems:
             log.error("%s", problem)
         if coordinator.runs_by_itself:
-            sys.exit(2)  # else Locust's page lets one mend it
+            coordinator.end(2)  # else Locust's page lets one mend it
         return
     if coordinator.runs_by_itself:
         try:
             coordinator.probe()
         except NoAnswerError as error:
             log.error("%s", error)
-            sys.exit(1)
+            coordinator.end(1)

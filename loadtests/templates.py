@@ -89,7 +89,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("row.delegates", "repeated for each group: its delegates", _REPORTS),
     Variable("rows", "in `text`: what `row` says, for all groups", _REPORTS),
     Variable("key", "the idempotency key, the same for every retry of one write", _WRITES),
-    Variable("correction", "why a step that is there already is sent again; else empty", _REPORTS),
+    Variable("correction", "why a step that is there already is sent again; else empty", _REPORTS | {"photo"}),
     Variable("photo.type", "the photo's media type", frozenset({"photo"})),
     Variable("photo.sha256", "the photo's SHA-256, as hexadecimal digits", frozenset({"photo"})),
     Variable("county", "the county whose results are asked for", frozenset({"results.county"})),

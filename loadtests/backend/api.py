@@ -111,6 +111,7 @@ async def answer(
     if operation.roles is None:
         if not _DEVICE.match(device):
             raise Refusal("H07", "the header X-Device names the device: 1 to 64 of A-Z a-z 0-9 _ -", field="X-Device")
+        services.identity.refuse_flood(device.decode(), address)
         session = _NOBODY
     else:
         session = await _authorized(operation, services, headers, device, site, address)

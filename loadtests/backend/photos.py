@@ -10,11 +10,12 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from starlette.types import Send
 
@@ -23,9 +24,12 @@ from loadtests.backend.edge import NO_STORE, NOSNIFF, Reply
 from loadtests.backend.pool import Pool
 from loadtests.backend.refusals import Refusal
 
+_T = TypeVar("_T")
+
 MAGIC = {"image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}
 BLOCK = 256 * 1024
 INCOMING = "incoming-"  # what a photo is called until it is whole
+SWEPT_AFTER_S = 3600  # so long nothing takes between a photo's last byte and its row, in whatever process
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Received:
 async def received(parts: AsyncIterator[bytes], media_type: str, folder: Path, files: Pool) -> AsyncIterator[Received]:
     """A photo until the end of the block, which is gone unless somebody put it where it belongs (`place_photo`).
 
-    Refusal P01 before anything of a wrong kind is kept.
+    Refusal P01 before anything of a wrong kind is kept, H09 where the disk takes no more.
     """
     incoming = folder / f"{INCOMING}{secrets.token_hex(16)}"
     magic, digest, size, block, file = MAGIC[media_type], hashlib.sha256(), 0, bytearray(), None
@@ -51,19 +55,27 @@ async def received(parts: AsyncIterator[bytes], media_type: str, folder: Path, f
             if len(block) >= BLOCK:
                 if file is None:
                     _refuse_other(block, magic, media_type)
-                    file = await files.run(_new, incoming)
-                await files.run(_store, file, digest, bytes(block))
+                    file = await _kept(files, _new, incoming)
+                await _kept(files, _store, file, digest, bytes(block))
                 block.clear()
         if file is None:
             _refuse_other(block, magic, media_type)
-            file = await files.run(_new, incoming)
-        await files.run(_finish, file, digest, bytes(block))
+            file = await _kept(files, _new, incoming)
+        await _kept(files, _finish, file, digest, bytes(block))
         yield Received({"sha256": digest.hexdigest(), "bytes": size, "type": media_type}, incoming)
     finally:
         if file is not None:
             file.close()
             with contextlib.suppress(FileNotFoundError):  # it is where it belongs
                 incoming.unlink()
+
+
+async def _kept(files: Pool, act: Callable[..., _T], *arguments: Any) -> _T:
+    """What is done with a file; a disk that is full is no mistake of the sender's."""
+    try:
+        return await files.run(act, *arguments)
+    except OSError as error:
+        raise Refusal("H09", f"no photo can be stored now: {error.strerror}", retry_after_s=5) from None
 
 
 def refuse_type(media_type: str) -> None:
@@ -105,6 +117,40 @@ async def stored(folder: Path, facts: Mapping[str, Any], files: Pool) -> PhotoRe
     except FileNotFoundError:
         raise Refusal("H02", "the photo is gone: `caucus backend verify` names it") from None
     return PhotoReply(file, facts["type"], files)
+
+
+def sweep(folder: Path, named: Callable[[], Collection[str]]) -> None:
+    """Remove what a crash has left: photos that never became whole, or whose row was not written.
+
+    Nobody was told that they are held. `named` gives the digests that rows name.
+    """
+    before = time.time() - SWEPT_AFTER_S
+    for path in folder.glob(f"{INCOMING}*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < before:
+                path.unlink()
+    old = [path for path in folder.glob("??/*.*") if _is_old(path, before)]
+    held = named() if old else ()  # after the look at the files: a row that was written meanwhile is among them
+    for path in old:
+        if path.stem not in held:
+            with contextlib.suppress(FileNotFoundError):
+                _remove(path, folder / f"{INCOMING}{secrets.token_hex(16)}", before)
+
+
+def _is_old(path: Path, before: float) -> bool:
+    try:
+        return path.stat().st_mtime < before
+    except FileNotFoundError:
+        return False
+
+
+def _remove(path: Path, aside: Path, before: float) -> None:
+    """Put aside first: the same photo may have been received again since, and then it goes back."""
+    path.rename(aside)
+    if not _is_old(aside, before):
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+    aside.unlink()
 
 
 def _refuse_other(beginning: bytearray, magic: bytes, media_type: str) -> None:

@@ -7,8 +7,9 @@ instead of joining a line that no one will ever serve.
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -16,29 +17,44 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
+LOW_PRIORITY = 10  # niceness: a tenth of what each other thread gets, where both could run
+
 
 class PoolBusyError(Exception):
     """The queue is full, or a call waited longer than the pool allows."""
 
 
 class Pool:
-    """`threads` threads and two queues: the calls of `run_last` go one at a time, when no other waits.
+    """`threads` threads and a queue; beside them one thread of low priority for the calls of `run_last`.
 
-    After each of those, the next one is left waiting for `rest_s`.
+    At most `most_last` of those wait, and one that found nothing may be followed by a rest of `rest_s`. When more than
+    `in_order` of the others wait, the newest goes first: who came in a flood waits, who comes after it does not.
     """
 
-    def __init__(self, name: str, threads: int, most_waiting: int, most_wait_s: float, rest_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        threads: int,
+        most_waiting: int,
+        most_wait_s: float,
+        *,
+        in_order: int | None = None,
+        most_last: int = 0,
+        rest_s: float = 0.0,
+    ) -> None:
         self.threads = threads
         self._most_waiting = most_waiting
+        self._in_order = most_waiting if in_order is None else in_order
+        self._most_last = most_last
         self._most_wait_s = most_wait_s
         self._ready = threading.Condition()
         self._first: deque[_Call] = deque()
         self._last: deque[_Call] = deque()
         self._rest_s = rest_s
-        self._last_runs = False
-        self._last_from_s = 0.0  # when the next of the second queue may run
         self._open = True
         self._workers = [threading.Thread(target=self._work, name=f"{name}-{k}", daemon=True) for k in range(threads)]
+        if most_last:
+            self._workers.append(threading.Thread(target=self._work_last, name=f"{name}-last", daemon=True))
         for worker in self._workers:
             worker.start()
 
@@ -49,19 +65,23 @@ class Pool:
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function returns or raises; PoolBusyError where it was never begun."""
-        return await self._run(self._first, lambda: function(*args, **kwargs))
+        return await self._run(self._first, self._most_waiting, lambda: function(*args, **kwargs))
 
     async def run_last(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `run`, behind everything that waits there."""
-        return await self._run(self._last, lambda: function(*args, **kwargs))
+        """As `run`, when the processor has nothing better to do."""
+        return await self._run(self._last, self._most_last, lambda: function(*args, **kwargs))
 
-    async def _run(self, queue: deque[_Call], function: Callable[[], T]) -> T:
-        call = _Call(asyncio.get_running_loop(), function)
+    async def run_last_and_rest(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `run_last`; where it returns nothing or False, the next of these waits for a while."""
+        return await self._run(self._last, self._most_last, lambda: function(*args, **kwargs), rests=True)
+
+    async def _run(self, queue: deque[_Call], most: int, function: Callable[[], T], *, rests: bool = False) -> T:
+        call = _Call(asyncio.get_running_loop(), function, rests)
         with self._ready:
-            if not self._open or len(queue) >= self._most_waiting:
+            if not self._open or len(queue) >= most:
                 raise PoolBusyError
             queue.append(call)
-            self._ready.notify()
+            self._ready.notify_all()
         late = call.loop.call_later(self._most_wait_s, self._give_up, queue, call)
         try:
             result: T = await call.answer
@@ -91,48 +111,49 @@ class Pool:
         for worker in self._workers:
             worker.join()
 
-    def _next(self) -> tuple[_Call | None, bool]:
+    def _next(self, queue: deque[_Call]) -> _Call | None:
         with self._ready:
             while self._open:
-                if self._first:
-                    return self._first.popleft(), False
-                rest_s = self._last_from_s - time.monotonic()
-                if self._last and not self._last_runs and rest_s <= 0:
-                    self._last_runs = True
-                    return self._last.popleft(), True
-                self._ready.wait(rest_s if self._last and not self._last_runs else None)
-        return None, False
+                if queue:
+                    newest = queue is self._first and len(queue) > self._in_order
+                    return queue.pop() if newest else queue.popleft()
+                self._ready.wait()
+        return None
 
     def _work(self) -> None:
-        while True:
-            call, last = self._next()
-            if call is None:
-                return
+        while (call := self._next(self._first)) is not None:
             call.run()
-            if last:
+
+    def _work_last(self) -> None:
+        if sys.platform == "linux":  # where a thread has a priority of its own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOW_PRIORITY)
+        while (call := self._next(self._last)) is not None:
+            found = call.run()
+            if call.rests and not found:
                 with self._ready:
-                    self._last_runs = False
-                    self._last_from_s = time.monotonic() + self._rest_s
-                    self._ready.notify()
+                    self._ready.wait_for(lambda: not self._open, self._rest_s)
 
 
 class _Call:
     """A function, and the future that its caller awaits on the loop it came from."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, function: Callable[[], Any]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, function: Callable[[], Any], rests: bool) -> None:
         self.loop = loop
+        self.rests = rests
         self.answer: asyncio.Future[Any] = loop.create_future()
         self._function = function
 
-    def run(self) -> None:
+    def run(self) -> bool:
+        """Whether it found something, whatever that is."""
         if self.answer.cancelled():  # the client is gone
-            return
+            return False
         try:
             result = self._function()
         except BaseException as error:  # whatever it is belongs to the caller; the thread goes on
             self.tell(None, error)
-        else:
-            self.tell(result, None)
+            return False
+        self.tell(result, None)
+        return bool(result)
 
     def tell(self, result: Any, error: BaseException | None) -> None:
         try:

@@ -19,7 +19,8 @@ from loadtests.backend.writer import held_photos, read_records
 if TYPE_CHECKING:
     from loadtests.backend.storage import Database
 
-WAITING = (State.IN_REVIEW, State.APPROVED_ONCE, State.DIFFERS)
+# For a reviewer, who may send back as well what waits for a clerk who never comes.
+WAITING = (State.IN_REVIEW, State.APPROVED_ONCE, State.DIFFERS, State.ENTERED_ONCE)
 _LATE_LINKS = 1_000  # one after the other that may hold nothing but late events: a link a second, for ten minutes
 _records, _versions, _events = storage.records, storage.versions, storage.events
 
@@ -49,6 +50,13 @@ def photo(database: Database, code: str) -> Mapping[str, Any] | None:
         row = connection.execute(sa.select(_records.c.record).where(_records.c.site == code)).scalar_one()
     held: Mapping[str, Any] | None = json.loads(row).get("photo")
     return held
+
+
+def photo_digests(database: Database) -> set[str]:
+    """Of every photo that a version names."""
+    with database.engine.connect() as connection:
+        contents = connection.execute(sa.select(_versions.c.content).where(_versions.c.step == Step.PHOTO)).scalars()
+        return {json.loads(content)["sha256"] for content in contents}
 
 
 def refuse_photo(database: Database, code: str, actor: str, key: str, *, correction: bool, forgets: bool) -> None:

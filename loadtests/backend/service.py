@@ -12,6 +12,7 @@ import re
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -267,7 +268,7 @@ class _Parts:
         try:
             self._migrated = self.database.is_migrated()
             caucus = self.database.caucus()
-            _sweep_photos(self.database)
+            photos.sweep(self.database.photos, partial(reading.photo_digests, self.database))
             self.current = Current(self.database)
         except BaseException:
             self.database.close()
@@ -381,12 +382,3 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 def _method(method: str) -> str:
     """A method as a label: what strangers make up does not become a time series each."""
     return method if method in _METHODS else "other"
-
-
-def _sweep_photos(database: Database) -> None:
-    """Photos whose upload a crash ended: nobody was told that they are held."""
-    old = time.time() - 3600
-    for path in database.photos.glob(f"{photos.INCOMING}*"):
-        with contextlib.suppress(OSError):
-            if path.stat().st_mtime < old:
-                path.unlink()

@@ -6,8 +6,8 @@ A PIN is never printed, logged or put into an error. Knows nothing of HTTP.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from simulation.errors import InputError
@@ -45,6 +45,11 @@ class Accounts:
     def of(self, role: str) -> tuple[Account, ...]:
         """The staff of a role."""
         return self.staff.get(role, ())
+
+    def by_code(self, codes: Mapping[str, str]) -> Accounts:
+        """The same, with sites that the list calls by their ids called by their codes."""
+        chairs = [replace(one, site=codes.get(one.site, one.site)) for one in self.chairs.values()]
+        return Accounts({one.site: one for one in chairs}, self.staff)
 
     @classmethod
     def none(cls) -> Accounts:

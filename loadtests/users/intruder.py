@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from loadtests.addresses import address
 from loadtests.contract import Ask, Operation, Outcome, Reply, Report, Request, Session, Site, signed_in
 from loadtests.evening import Purpose
 from loadtests.users.accounts import Account
 from loadtests.users.base import CaucusUser
-from loadtests.users.connection import address
 
 _GUARDED: tuple[Operation, ...] = (
     "report.open",
@@ -155,6 +155,8 @@ class Intruder(CaucusUser):
 
     def _asks_for_everything(self, number: int, session: Session, *, old: bool = False) -> None:
         operations = [one for one in _GUARDED if self.has(one)]
+        if not operations:
+            return
         operation = operations[number // 10 % len(operations)]
         ask = Ask(
             session=session, site=self._site(number), report=self._report(number), key=self.key("intruder"), version=1
@@ -172,6 +174,8 @@ class Intruder(CaucusUser):
         if site.code == own.site:
             return
         operations = [one for one in (*_GUARDED, "resume") if self.has(one)]
+        if not operations:
+            return
         operation = operations[number // 10 % len(operations)]
         ask = Ask(session=self._insider, site=site, report=self._report(number), key=self.key("insider"), version=1)
         outcome = self._judged(operation, ask, "another site")

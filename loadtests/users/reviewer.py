@@ -89,6 +89,8 @@ class Reviewer(CaucusUser):
     def _acts(self, row: Mapping[str, Any], each: SiteEvening, account: Account) -> Outcome:
         ask = self.ask_of(each, version=row.get("version"), key=self.key("review"))
         entries = row.get("entries")
+        if row.get("state") == "entered_once":
+            return Outcome("refused", 0)  # waits for another clerk
         if row.get("state") == "differs":
             if not self.has("review.choose") or not isinstance(entries, Sequence):
                 return Outcome("refused", 0)

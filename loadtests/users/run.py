@@ -7,8 +7,10 @@ master (or the only process) hands every number out once: each site is played ex
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 from weakref import WeakKeyDictionary
 
 import gevent
@@ -17,6 +19,7 @@ from locust.env import Environment
 from locust.rpc.protocol import Message
 from locust.runners import STATE_CLEANUP, STATE_STOPPED, STATE_STOPPING, MasterRunner, Runner, WorkerRunner
 
+from loadtests.addresses import has_source_addresses
 from loadtests.contract import Ask, Backend, Operation, Request
 from loadtests.evening import Evening, SiteEvening, evening
 from loadtests.guards import Pace, new_run_id
@@ -24,7 +27,6 @@ from loadtests.ledger import Ledger
 from loadtests.mapping import target_backend
 from loadtests.sender import NoAnswerError, Sender
 from loadtests.users.accounts import CLERK, REVIEWER, Account, Accounts, read_accounts
-from loadtests.users.connection import has_source_addresses
 from loadtests.users.options import Options, read_options
 from loadtests.users.silence import GONE_S, Silence
 from simulation.errors import InputError
@@ -39,6 +41,7 @@ _MOST_CLERKS, _MOST_REVIEWERS = 20, 4
 _GRACE_S = 180.0  # after the last planned moment: for retries, reviews and whatever the backend is slow at
 _ANSWER_S = 60.0
 _PROBE_S = 10.0
+_FIGURES_S = 15.0  # workers tell them every 3 s
 NO_ANSWER = "no answer"  # begins what Locust's table of failures says of a request without any HTTP answer
 
 
@@ -51,7 +54,8 @@ class Run:
     def __init__(self, options: Options, environment: Environment) -> None:
         self.options = options
         self.evening = _played(options)
-        self.accounts = read_accounts(options.pins) if options.pins is not None else Accounts.none()
+        listed = read_accounts(options.pins) if options.pins is not None else Accounts.none()
+        self.accounts = listed.by_code({each.site.id: each.site.code for each in self.evening.sites})
         self.backend: Backend = target_backend(
             options.mapping, options.target_class, options.run_id, self.evening.groups
         )
@@ -239,6 +243,7 @@ class Coordinator:
         self._done: dict[str, int] = {}
         self._watch: gevent.Greenlet | None = None
         self._over = False  # by itself, not because somebody stopped it
+        self._heard: set[str] = set()  # workers that told their figures since everybody was done
         runner = _runner(environment)
         if not isinstance(runner, WorkerRunner):
             runner.register_message(_CLAIM, self._on_claim)
@@ -251,6 +256,7 @@ class Coordinator:
             (events.test_start, self._on_test_start),
             (events.spawning_complete, self._on_spawning_complete),
             (events.test_stop, self._on_test_stop),
+            (events.worker_report, self._on_worker_report),
         ):
             event.add_listener(listener)  # type: ignore[no-untyped-call]  # Locust's events have no types
 
@@ -312,6 +318,15 @@ class Coordinator:
         if held:
             log.warning("%s", held)
 
+    def end(self, exit_code: int) -> NoReturn:
+        """Before the run: for Locust's own ending does not reach workers that it forked, who would wait a minute."""
+        import psutil
+
+        given = self.environment.parsed_options
+        for worker in psutil.Process().children() if given is not None and given.processes else ():
+            worker.terminate()
+        sys.exit(exit_code)
+
     # Events of Locust
 
     def _on_test_start(self, **_: object) -> None:
@@ -352,6 +367,9 @@ class Coordinator:
         self._watch = None
         if self.run is not None and self.run.ledger is not None:
             self.run.ledger.close()
+
+    def _on_worker_report(self, client_id: str, **_: object) -> None:
+        self._heard.add(client_id)
 
     # Messages between processes
 
@@ -422,13 +440,24 @@ class Coordinator:
             told = ", ".join(f"{count} {kind}" for kind, count in unplayed.items() if count)
             log.error("the night is over, and not whole: unplayed parts of %s", told)
             self.environment.process_exit_code = 1
+        self._heard.clear()
         gevent.sleep(1)  # readers and observers look once more
+        self._hear_workers()
         self._over = True
         self._watch = None
         if self.runs_by_itself:
             gevent.spawn(runner.quit)
         else:
             gevent.spawn(runner.stop)
+
+    def _hear_workers(self) -> None:
+        """Wait for the figures of what was done: Locust gives a worker that it ends half a second to tell them."""
+        runner = _runner(self.environment)
+        until = time.monotonic() + _FIGURES_S
+        while isinstance(runner, MasterRunner) and time.monotonic() < until:
+            if self._heard >= {worker.id for worker in runner.clients.running}:
+                return
+            gevent.sleep(0.1)
 
     def _has_planned(self, expected: Mapping[str, int]) -> bool:
         return any(expected.get(kind) for kind in PLANNED)

@@ -22,11 +22,11 @@ class Buckets:
 
     def wait_s(self, key: str, now_s: float) -> float:
         """The seconds until there is a token; 0: there is one."""
-        return max(0.0, (1 - self._left(key, now_s)) / self._per_s)
+        return max(0.0, (1 - self.left(key, now_s)) / self._per_s)
 
     def take(self, key: str, now_s: float) -> float:
         """Take a token and return 0, or the seconds until there is one."""
-        left = self._left(key, now_s)
+        left = self.left(key, now_s)
         if left < 1:
             return (1 - left) / self._per_s
         self._levels[key] = (left - 1, now_s)
@@ -35,7 +35,8 @@ class Buckets:
             self._levels.popitem(last=False)  # the one that was taken from longest ago: full again, or nearly
         return 0.0
 
-    def _left(self, key: str, now_s: float) -> float:
+    def left(self, key: str, now_s: float) -> float:
+        """The tokens that are there, whole or in part."""
         left, since_s = self._levels.get(key, (self._burst, now_s))
         return min(self._burst, left + (now_s - since_s) * self._per_s)
 
@@ -62,9 +63,7 @@ LOCKS: Mapping[str, Lock] = {
     "user": Lock(20, 60 * 60_000, True, "failures of one user from anywhere", one_in_ms=30_000),
 }
 LONGEST_WINDOW_MS = max(lock.window_ms for lock in LOCKS.values())
-# Whose hash waits behind those of everybody else: after so many failures from one address, or for one user.
-SUSPICIOUS_ADDRESS = 1
-SUSPICIOUS_USER = 3
+SUSPICIOUS_ADDRESS = 1  # after so many failures from an address, its hashes wait behind those of everybody else
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ def is_suspicious(found: Mapping[str, Failures], known_device: bool) -> bool:
     """Whether this attempt's hash waits behind the others', so that guessing does not delay the chairs."""
     if known_device:
         return False
-    return found["source"].count >= SUSPICIOUS_ADDRESS or found["user"].count >= SUSPICIOUS_USER
+    return found["source"].count >= SUSPICIOUS_ADDRESS
 
 
 def locks_markdown() -> str:

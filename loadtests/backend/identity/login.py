@@ -1,23 +1,27 @@
 """How somebody gets a token, and what a token is worth afterwards. The one front of this package for the service.
 
 The order is the point: limits in this process, limits in the database, one bounded hash, and then a row on the disk.
+Strangers from networks that guess find few places, so that a flood of them ends at the first of these.
 Knows nothing of HTTP beyond what a refusal says, and nothing of reports.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
 
 from loadtests.backend.identity.addresses import limit_key, neighborhood
+from loadtests.backend.identity.devices import Devices
 from loadtests.backend.identity.hashing import Pins, matching_step
 from loadtests.backend.identity.journal import Failed, Journal, LoggedIn, LoggedOut, ms_of, now_ms, text_of
 from loadtests.backend.identity.limits import LOCKS, Buckets, Failures, is_suspicious, locked_for_ms
@@ -31,10 +35,17 @@ if TYPE_CHECKING:
     from loadtests.backend.storage import Database
 
 TOKEN_MS = 30 * 60_000
-HASHES = 2  # at once in a process: the memory of log-ins is twice `Hashing.memory_kib`, whoever comes
-HASHES_WAITING = 128
+HASHES = 2  # at once in a process, and one of suspects: the memory of log-ins is thrice `Hashing.memory_kib`
+HASHES_WAITING = 512
+IN_LINES = 512  # that wait behind another unknown device of their network
+HASHES_IN_ORDER = 8  # of those that wait; past that it is a flood, in which a network has one place: see `_in_line`
 HASH_WAIT_S = 5.0
-SUSPECTS_REST_S = 0.2  # after a suspicious attempt's hash, before the next one's: guessing leaves the cores to others
+SUSPECTS = 64  # that wait to be hashed
+STRANGERS_REST_S = 0.4  # after a stranger's wrong PIN, before the next suspect's: guessing leaves the cores to others
+STRANGERS = 4  # under way at once: fewer than are hashed within HASH_WAIT_S, with a rest between them
+# Of a network (`neighborhood`): after one failure of an unknown device its next ones are suspects, after eight
+# strangers; every minute one is forgiven. So who mistypes a PIN has better chances than who guesses.
+NETWORK_FAILURES, FORGIVEN_PER_S = 8, 1 / 60
 CACHED_S = 2.0  # a token that another process logged out, or whose user got a new PIN, is refused here after that
 MOST_CACHED = 20_000
 BUSY_RETRY_S = 2.0
@@ -52,19 +63,50 @@ class _Known:
     failures: Mapping[str, Failures]
 
 
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What somebody sent, and what limits count it by."""
+
+    user: str
+    pin: str = field(repr=False)
+    second_factor: str | None = field(repr=False)
+    device: str
+    address: str
+
+    @property
+    def key(self) -> str:
+        return limit_key(self.address)
+
+    @property
+    def network(self) -> str:
+        return neighborhood(self.key)
+
+
 class Identity:
     """Log-ins and sessions of one process. `reads` runs what asks the database; `count` hears each log-in's outcome."""
 
     def __init__(self, database: Database, cost: Hashing, reads: Pool, count: Callable[[str], None]) -> None:
         self.journal = Journal(database)
-        self.hashes = Pool("hash", HASHES, HASHES_WAITING, HASH_WAIT_S, rest_s=SUSPECTS_REST_S)
+        self.hashes = Pool(
+            "hash",
+            HASHES,
+            HASHES_WAITING,
+            HASH_WAIT_S,
+            in_order=HASHES_IN_ORDER,
+            most_last=SUSPECTS,
+            rest_s=STRANGERS_REST_S,
+        )
         self._database = database
         self._reads = reads
         self._count = count
         self._pins = Pins(cost)
         self._by_address = Buckets(burst=60, per_s=2)
         self._by_device = Buckets(burst=10, per_s=0.2)
-        self._neighbors = Buckets(burst=5, per_s=1 / 60)  # failures: who comes from where they come from is suspicious
+        self._neighbors = Buckets(burst=NETWORK_FAILURES, per_s=FORGIVEN_PER_S)
+        self._strangers = 0  # under way
+        self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by network
+        self._in_lines = 0
+        self._devices = Devices(database, reads, TOKEN_MS)
         self._strange_tokens = Buckets(burst=30, per_s=1)
         self._trying: Counter[tuple[str, str]] = Counter()  # attempts under way: failures until shown otherwise
         self._failed: deque[tuple[float, Mapping[str, str]]] = deque(maxlen=1000)  # the last ones, and when
@@ -76,38 +118,92 @@ class Identity:
         self.hashes.close()
         self.journal.close()
 
-    async def log_in(
-        self, user: str, pin: str, second_factor: str | None, device: str, address: str
-    ) -> tuple[str, Session]:
-        """A new token and its session; Refusal A03, A06 or A07."""
+    def refuse_flood(self, device: str, address: str) -> None:
+        """Count an attempt to log in before any of it is read; Refusal A06."""
         key = limit_key(address)
         now_s = time.monotonic()
         wait_s = max(self._by_address.take(key, now_s), self._by_device.take(device, now_s))
         if wait_s > 0:
-            raise self._refused("A06", user, key, wait_s)
-        names = _names(user, device, key)
+            raise self._refused("A06", "-", key, wait_s)
+
+    async def log_in(
+        self, user: str, pin: str, second_factor: str | None, device: str, address: str
+    ) -> tuple[str, Session]:
+        """A new token and its session; Refusal A03, A06 or A07."""
+        attempt = _Attempt(user, pin, second_factor, device, address)
         try:
-            known = await self._reads.run(self._look_up, user, device, key)
-            network = neighborhood(key)
-            locked_ms = locked_for_ms(known.failures, known.known_device, network, now_ms())
-            if locked_ms:
-                raise self._refused("A06", user, key, locked_ms / 1000)
-            if locked_for_ms(self._with_latest(known, names, network, now_s), known.known_device, network, now_ms()):
-                raise self._refused("A07", user, key, BUSY_RETRY_S)
-            with self._being_tried(names):
-                session, token, code_step = await self._prove(known, user, pin, second_factor, device, key)
-                if session is None or not await self.journal.write(
-                    LoggedIn(session, address, known.pin_hash or "", code_step)
-                ):
-                    await self.journal.write(Failed(user, device, key))
-                    self._failed.append((time.monotonic(), names))
-                    self._neighbors.take(network, time.monotonic())
-                    raise self._refused("A03", user, key, None)
+            if await self._devices.knows(user, device):
+                return await self._tried(attempt, self.hashes.run)
+            async with self._in_line(attempt.network):
+                left = self._neighbors.left(attempt.network, time.monotonic())
+                if left >= 1:
+                    clean = left >= NETWORK_FAILURES
+                    return await self._tried(attempt, self.hashes.run if clean else self.hashes.run_last)
+            with self._place_of_stranger():
+                return await self._tried(attempt, self.hashes.run_last_and_rest)
         except PoolBusyError:
-            raise self._refused("A07", user, key, BUSY_RETRY_S) from None
+            raise self._refused("A07", user, attempt.key, BUSY_RETRY_S) from None
+
+    async def _tried(self, attempt: _Attempt, run: Callable[..., Awaitable[bool]]) -> tuple[str, Session]:
+        user, device, key, network = attempt.user, attempt.device, attempt.key, attempt.network
+        names = _names(user, device, key)
+        now_s = time.monotonic()
+        known = await self._reads.run(self._look_up, user, device, key)
+        locked_ms = locked_for_ms(known.failures, known.known_device, network, now_ms())
+        if locked_ms:
+            raise self._refused("A06", user, key, locked_ms / 1000)
+        if locked_for_ms(self._with_latest(known, names, network, now_s), known.known_device, network, now_ms()):
+            raise self._refused("A07", user, key, BUSY_RETRY_S)
+        if known.known_device:
+            run = self.hashes.run
+        elif run == self.hashes.run and is_suspicious(known.failures, known.known_device):
+            run = self.hashes.run_last
+        with self._being_tried(names):
+            session, token, code_step = await self._prove(known, attempt, run)
+            if session is None or not await self.journal.write(
+                LoggedIn(session, attempt.address, known.pin_hash or "", code_step)
+            ):
+                if not known.known_device:
+                    self._neighbors.take(network, time.monotonic())
+                await self.journal.write(Failed(user, device, key))
+                self._failed.append((time.monotonic(), names))
+                raise self._refused("A03", user, key, None)
         self._remember(session)
+        self._devices.add(user, device)
         self._count("accepted")
         return token, session
+
+    @contextlib.asynccontextmanager
+    async def _in_line(self, network: str) -> AsyncIterator[None]:
+        """Unknown devices of a network come one after the other: what the first one shows decides about the next.
+
+        Whoever would wait too long, or with too many others, hears PoolBusyError.
+        """
+        line = self._lines.setdefault(network, asyncio.Lock())
+        if line.locked() and self._in_lines >= IN_LINES:
+            raise PoolBusyError
+        self._in_lines += 1
+        try:
+            async with asyncio.timeout(HASH_WAIT_S):
+                await line.acquire()
+        except TimeoutError:
+            raise PoolBusyError from None
+        finally:
+            self._in_lines -= 1
+        try:
+            yield
+        finally:
+            line.release()
+
+    @contextlib.contextmanager
+    def _place_of_stranger(self) -> Iterator[None]:
+        if self._strangers >= STRANGERS:
+            raise PoolBusyError
+        self._strangers += 1
+        try:
+            yield
+        finally:
+            self._strangers -= 1
 
     @contextlib.contextmanager
     def _being_tried(self, names: Mapping[str, str]) -> Iterator[None]:
@@ -123,20 +219,19 @@ class Identity:
                     del self._trying[one]
 
     async def _prove(
-        self, known: _Known, user: str, pin: str, second_factor: str | None, device: str, key: str
+        self, known: _Known, attempt: _Attempt, run: Callable[..., Awaitable[bool]]
     ) -> tuple[Session | None, str, int | None]:
-        strange = not known.known_device and self._neighbors.wait_s(neighborhood(key), time.monotonic()) > 0
-        run = self.hashes.run_last if strange or is_suspicious(known.failures, known.known_device) else self.hashes.run
-        right = await run(self._pins.matches, known.pin_hash, pin)
+        right = await run(self._pins.matches, known.pin_hash, attempt.pin)
         step = None
         if right and known.totp_secret is not None:
-            step = matching_step(known.totp_secret, second_factor or "", now_ms())
+            step = matching_step(known.totp_secret, attempt.second_factor or "", now_ms())
             right = step is not None
         if not right:
             return None, "", None
         token = secrets.token_urlsafe(32)
         expires_at_ms = now_ms() + TOKEN_MS
-        return Session(_sha256(token), user, known.role, known.site, device, expires_at_ms), token, step
+        session = Session(_sha256(token), attempt.user, known.role, known.site, attempt.device, expires_at_ms)
+        return session, token, step
 
     def _with_latest(
         self, known: _Known, names: Mapping[str, str], network: str, since_s: float
@@ -159,40 +254,19 @@ class Identity:
 
     def _look_up(self, user: str, device: str, key: str) -> _Known:
         now = now_ms()
-        whose = {
-            "device": sa.and_(failures.c.user == user, failures.c.device == device),
-            "address": sa.and_(failures.c.user == user, failures.c.address == key),
-            "source": failures.c.address == key,
-            "user": failures.c.user == user,
-        }
+        whose = {"user": user, "device": device, "address": key}
+        since = {f"{name}_since": text_of(now - lock.window_ms) for name, lock in LOCKS.items()}
         with self._database.engine.connect() as connection:
-            account = connection.execute(sa.select(accounts).where(accounts.c.user == user)).first()
-            known_device = (
-                connection.execute(
-                    sa.select(sessions.c.user).where(sessions.c.user == user, sessions.c.device == device).limit(1)
-                ).first()
-                is not None
-            )
-            columns = []
-            for name, lock in LOCKS.items():
-                counted = sa.and_(whose[name], failures.c.at > text_of(now - lock.window_ms))
-                at = sa.case((counted, failures.c.at))
-                columns += [
-                    sa.func.count(at).label(f"{name}_count"),
-                    sa.func.min(at).label(f"{name}_oldest"),
-                    sa.func.max(at).label(f"{name}_newest"),
-                ]
-            row = connection.execute(
-                sa.select(*columns).where(sa.or_(failures.c.user == user, failures.c.address == key))
-            ).one()
+            account = connection.execute(_ACCOUNT, {"user": user}).first()
+            known_device = connection.execute(_SESSION, {"user": user, "device": device}).first() is not None
+            row = connection.execute(_FAILURES, {**whose, **since}).one()
             found = {}
             for name, lock in LOCKS.items():
                 count, oldest, newest = (getattr(row, f"{name}_{one}") for one in ("count", "oldest", "newest"))
                 networks: Sequence[str] = ()
                 if lock.one_in_ms is not None and count >= lock.failures:
-                    since = failures.c.at > text_of(now - lock.window_ms)
-                    addresses = sa.select(failures.c.address).where(whose[name], since).distinct()
-                    networks = [neighborhood(address) for address in connection.scalars(addresses)]
+                    asked = sa.select(failures.c.address).where(_WHOSE[name], _since(name)).distinct()
+                    networks = [neighborhood(address) for address in connection.scalars(asked, {**whose, **since})]
                 found[name] = Failures(count, ms_of(oldest or _NEVER), ms_of(newest or _NEVER), networks)
         if account is None:
             return _Known("", None, None, None, known_device, found)
@@ -263,6 +337,39 @@ class Identity:
 
 
 _NEVER = "1970-01-01T00:00Z"
+
+
+# The questions of each log-in, put together once: that takes longer than their answers.
+_USER: sa.BindParameter[str] = sa.bindparam("user")
+_DEVICE: sa.BindParameter[str] = sa.bindparam("device")
+_ADDRESS: sa.BindParameter[str] = sa.bindparam("address")
+_WHOSE = {  # by lock
+    "device": sa.and_(failures.c.user == _USER, failures.c.device == _DEVICE),
+    "address": sa.and_(failures.c.user == _USER, failures.c.address == _ADDRESS),
+    "source": failures.c.address == _ADDRESS,
+    "user": failures.c.user == _USER,
+}
+
+
+def _since(lock: str) -> sa.ColumnElement[bool]:
+    return failures.c.at > sa.bindparam(f"{lock}_since")
+
+
+def _counted() -> sa.Select[Any]:
+    columns: list[sa.ColumnElement[Any]] = []
+    for name, whose in _WHOSE.items():
+        at = sa.case((sa.and_(whose, _since(name)), failures.c.at))
+        columns += [
+            sa.func.count(at).label(f"{name}_count"),
+            sa.func.min(at).label(f"{name}_oldest"),
+            sa.func.max(at).label(f"{name}_newest"),
+        ]
+    return sa.select(*columns).where(sa.or_(failures.c.user == _USER, failures.c.address == _ADDRESS))
+
+
+_ACCOUNT = sa.select(accounts).where(accounts.c.user == _USER)
+_SESSION = sa.select(sessions.c.user).where(sessions.c.user == _USER, sessions.c.device == _DEVICE).limit(1)
+_FAILURES = _counted()
 
 
 def _names(user: str, device: str, key: str) -> dict[str, str]:

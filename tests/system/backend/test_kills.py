@@ -12,7 +12,7 @@ from loadtests.backend.settings import QUEUE, Hashing
 from loadtests.backend.writer import BATCH
 
 CHAIRS, SITES = 6, 12
-SHORT = ("--quiet", "0.5", "--attack", "3", "--settle", "0.3", "--warm-up", "0")
+SHORT = ("--quiet", "0.5", "--attack", "3", "--settle", "0.3", "--onset", "1", "--warm-up", "0")
 
 
 @pytest.mark.parametrize(("database", "victims"), backend_kills.VICTIMS.items())

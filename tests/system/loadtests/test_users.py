@@ -242,6 +242,26 @@ def test_a_target_where_nobody_listens_ends_the_night_before_it_begins(place: Pl
     assert "Traceback" not in played.output
 
 
+def test_workers_that_locust_forked_end_with_it_where_nobody_listens(place: Place, tmp_path: Path) -> None:
+    began = time.monotonic()
+    played = play(place, "http://127.0.0.1:9", tmp_path, "--processes", "2")  # waits for all who hold its output
+    assert played.exit_code == 1
+    assert time.monotonic() - began < 30, "a worker waits a minute for its master"
+    assert "http://127.0.0.1:9: no answer to results" in played.output
+
+
+def test_a_list_may_call_sites_by_their_names_in_the_roster(
+    place: Place, stand_in: Callable[..., str], tmp_path: Path
+) -> None:
+    text = place.pins.read_text()
+    for each in place.tonight.sites:
+        text = text.replace(f",chair,{each.site.code},", f",chair,{each.site.id},")
+    (tmp_path / "named.csv").write_text(text)
+    played = play(place, stand_in(), tmp_path, "--pins", str(tmp_path / "named.csv"), "--intruders", "0")
+    assert played.exit_code == 0, played.output
+    assert played.count("report.open") > 0
+
+
 def test_a_mapping_without_clerks_and_review_needs_none_in_the_list(
     place: Place, stand_in: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
+import os
 import shutil
 import socket
 import time
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from loadtests.backend import photos
 from loadtests.backend.api import OPERATIONS
 from loadtests.backend.settings import JSON_BYTES, PHOTO_BYTES, Settings
 from loadtests.content import content_sha256
@@ -87,6 +90,18 @@ def test_the_same_key_is_answered_again_and_stored_once(service: Running):
     assert (other.status, other.codes) == (409, ["R02"])
     records = service.ask("GET", "/v1/records", user="observer-01").json
     assert [row["key"] for row in records["records"]] == ["the-same-key"]
+
+
+def test_a_report_that_one_clerk_keyed_is_shown_to_reviewers_who_may_send_it_back(service: Running):
+    report = {"attendees": 100, "first_alignment": FIRST["counts"], "final": FINAL["counts"]}
+    entry = {"site": "0001", **report, "delegates": FINAL["delegates"]}
+    assert service.write("clerk-01", "/v1/entries", entry).json["state"] == "entered_once"
+    (waiting,) = service.ask("GET", "/v1/review", user="reviewer-01").json["reports"]
+    assert (waiting["site"], waiting["state"]) == ("0001", "entered_once")
+    assert [one["by"] for one in waiting["entries"]] == ["clerk-01"]
+    body = {"version": waiting["version"], "reason": "keyed for another precinct"}
+    assert service.write("reviewer-01", "/v1/review/0001/return", body).status == 201
+    assert service.ask("GET", "/v1/review", user="reviewer-01").json["reports"] == []
 
 
 def test_two_clerks_key_a_report_and_two_reviewers_release_it(service: Running):
@@ -235,6 +250,23 @@ def test_a_photo_that_cannot_be_taken_is_refused_before_it_is_let_in(shared: Run
 
 def _send_photo(service: Running, photo: bytes, **headers: str) -> Answered:
     return service.write("0001", "/v1/reports/0001/photo", photo, content_type="image/jpeg", **headers)
+
+
+def test_a_photo_that_the_disk_does_not_take_is_to_be_sent_again_later(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    _report(service)
+    with monkeypatch.context() as patched:
+        patched.setattr(photos, "_store", full)
+        refused = _send_photo(service, JPEG, idempotency_key="the-same-key")
+    _refused(refused, 503, "H09")
+    assert "No space left" in refused.json["errors"][0]["message"]
+    assert refused.headers["retry-after"]
+    assert not _photos(service)
+    assert _send_photo(service, JPEG, idempotency_key="the-same-key").status == 201
 
 
 def test_what_is_refused_or_not_taken_leaves_no_photo_behind(service: Running, monkeypatch: pytest.MonkeyPatch):

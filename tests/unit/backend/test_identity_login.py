@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import json
 import stat
@@ -64,7 +65,7 @@ class Door:
 
 @pytest.fixture(autouse=True)
 def _guesses_need_no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login, "SUSPECTS_REST_S", 0.0)
+    monkeypatch.setattr(login, "STRANGERS_REST_S", 0.0)
 
 
 @contextmanager
@@ -176,9 +177,11 @@ def test_a_school_that_logs_in_at_the_same_moment_is_not_taken_for_a_guesser(
 
 
 @on_sqlite
-@pytest.mark.usefixtures("issued")
-def test_who_is_refused_for_attempts_that_are_not_over_may_come_back_at_once(database: Database):
+def test_who_is_refused_for_attempts_that_are_not_over_may_come_back_at_once(
+    database: Database, issued: dict[str, pins.Issued]
+):
     async def story(door: Door) -> list[Refusal]:
+        await door.try_(issued[CHAIR].pin)  # unknown devices come one after the other
         matches = door.identity._pins.matches
 
         def slowly(pin_hash: str | None, pin: str) -> bool:
@@ -488,21 +491,25 @@ def test_hashes_are_few_at_once_and_who_cannot_wait_is_told(database: Database, 
     monkeypatch.setattr(login, "HASHES_WAITING", 3)
 
     async def story(door: Door) -> list[str]:
-        release = asyncio.Event()
-        loop = asyncio.get_running_loop()
+        begun, go = threading.Semaphore(0), threading.Event()
 
         def slow(*_: object) -> bool:
-            asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
+            begun.release()
+            go.wait(10)
             return False
 
+        def tried(n: int) -> asyncio.Task[str]:
+            return asyncio.create_task(door.try_("000000", user=f"u{n}", device=f"d{n}", address=f"10.{n}.0.1"))
+
         monkeypatch.setattr(door.identity._pins, "matches", slow)  # as an overloaded core would be
-        tries = [
-            asyncio.create_task(door.try_("000000", user=f"u{n}", device=f"d{n}", address=ABROAD.format(n)))
-            for n in range(12)
-        ]
-        await asyncio.sleep(0.5)
-        release.set()
-        return await asyncio.gather(*tries)
+        first = [tried(n) for n in range(login.HASHES)]
+        for _ in first:
+            await asyncio.to_thread(begun.acquire, timeout=5)
+        more = [tried(n) for n in range(login.HASHES, 12)]
+        while sum(one.done() for one in more) < len(more) - 3:
+            await asyncio.sleep(0.01)
+        go.set()
+        return await asyncio.gather(*first, *more)
 
     outcomes = Counter(_in(database, story))
     assert outcomes == {"A03": login.HASHES + 3, "A07": 12 - login.HASHES - 3}
@@ -555,3 +562,155 @@ def test_a_demo_never_mixes_with_real_pins(database: Database, tmp_path: Path):
     assert pins.demo_is_there(database) is False
     with pytest.raises(InputError, match="real PINs"):
         pins.issue_demo(database, tmp_path / "demo.csv")
+
+
+# Strangers: unknown devices in networks where others failed
+
+
+async def _guess(door: Door, address: str) -> None:
+    for n in range(login.NETWORK_FAILURES):
+        assert await door.try_("000000", user=f"9{n:03d}", device=f"x{n}", address=address) == "A03"
+
+
+@on_sqlite
+def test_a_flood_of_strangers_asks_the_database_nothing_and_learns_nothing(
+    database: Database, issued: dict[str, pins.Issued], monkeypatch: pytest.MonkeyPatch
+):
+    async def story(door: Door) -> tuple[Counter[str], int]:
+        await _guess(door, ABROAD.format(1))
+        go, looks = threading.Event(), 0
+        matches, look_up = door.identity._pins.matches, door.identity._look_up
+
+        def slowly(pin_hash: str | None, pin: str) -> bool:
+            go.wait(10)
+            return matches(pin_hash, pin)
+
+        def counted(*of: str) -> Any:
+            nonlocal looks
+            looks += 1
+            return look_up(*of)
+
+        monkeypatch.setattr(door.identity._pins, "matches", slowly)
+        monkeypatch.setattr(door.identity, "_look_up", counted)
+        users = [*issued, *(f"9{n:03d}" for n in range(90))]
+        flood = [
+            asyncio.create_task(door.try_("000000", user=user, device=f"x{n}", address=ABROAD.format(n + 2)))
+            for n, user in enumerate(users)
+        ]
+        while sum(one.done() for one in flood) < len(flood) - login.STRANGERS:
+            await asyncio.sleep(0.01)
+        answers = [(await one) for one in flood if one.done()]
+        go.set()
+        await asyncio.gather(*flood)
+        return Counter(answers), looks
+
+    answers, looks = _in(database, story)
+    assert set(answers) == {"A07"}, "whether there is such a user or not"
+    assert looks == login.STRANGERS
+
+
+@on_sqlite
+def test_a_known_device_is_no_stranger_whichever_process_let_it_in(
+    database: Database, issued: dict[str, pins.Issued], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(login, "STRANGERS", 0)
+    monkeypatch.setattr("loadtests.backend.identity.devices.FRESH_S", 0.0)
+
+    async def story(here: Door) -> tuple[str, str, str, str]:
+        with _door(database) as elsewhere:
+            before = await elsewhere.try_(issued["0002"].pin, user="0002", device="old phone")
+            await _guess(here, "192.0.2.9")
+            return (
+                before,
+                await here.try_(issued["0002"].pin, user="0002", device="old phone"),
+                await here.try_(issued["0002"].pin, user="0002", device="new phone"),
+                await here.try_(issued["0002"].pin, user="0002", device="new phone", address="198.51.100.1"),
+            )
+
+    before, old, new, new_from_home = _in(database, story)
+    assert len(before) == len(old) == len(new_from_home) == 43
+    assert new == "A07"
+
+
+@on_sqlite
+def test_a_restart_remembers_devices(
+    database: Database, issued: dict[str, pins.Issued], monkeypatch: pytest.MonkeyPatch
+):
+    async def first(door: Door) -> str:
+        return await door.try_(issued[CHAIR].pin)
+
+    async def afterwards(door: Door) -> str:
+        await _guess(door, "192.0.2.9")
+        return await door.try_(issued[CHAIR].pin)
+
+    assert len(_in(database, first)) == 43
+    monkeypatch.setattr(login, "STRANGERS", 0)
+    assert len(_in(database, afterwards)) == 43
+
+
+@on_sqlite
+def test_a_network_of_which_nothing_is_known_shows_who_it_is_one_after_the_other(
+    database: Database, issued: dict[str, pins.Issued], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(login, "STRANGERS", 0)
+
+    async def story(door: Door) -> tuple[list[str], list[str]]:
+        guesses = [door.try_("000000", user=f"9{n:03d}", device=f"x{n}", address=ABROAD.format(n)) for n in range(30)]
+        staff = [user for user, one in issued.items() if one.totp_secret is None]
+        return (
+            await asyncio.gather(*guesses),
+            await asyncio.gather(*(door.try_(issued[user].pin, user=user, device=user) for user in staff)),
+        )
+
+    guesses, tokens = _in(database, story)
+    assert Counter(guesses) == {"A03": login.NETWORK_FAILURES, "A07": 30 - login.NETWORK_FAILURES}
+    assert {len(token) for token in tokens} == {43}, "who is shown good makes room for the next"
+
+
+@on_sqlite
+@pytest.mark.usefixtures("issued")
+def test_lines_of_networks_are_forgotten_and_devices_have_a_bound(database: Database, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("loadtests.backend.identity.devices.MOST", 10)
+
+    async def story(door: Door) -> tuple[int, int, bool]:
+        await asyncio.gather(*(door.try_("000000", device=f"x{n}", address=f"10.{n}.0.1") for n in range(20)))
+        for n in range(30):
+            door.identity._devices.add(CHAIR, f"phone-{n}")
+        known = door.identity._devices
+        return len(door.identity._lines), len(known._known), await known.knows(CHAIR, "phone-29")
+
+    assert _in(database, story) == (0, 10, True)
+
+
+@on_sqlite
+@pytest.mark.usefixtures("issued")
+def test_attempts_are_counted_by_address_and_device_before_they_are_read(database: Database):
+    async def story(door: Door) -> tuple[int, int]:
+        def let_in(times: int, device: str, address: str) -> int:
+            found = 0
+            for n in range(times):
+                with contextlib.suppress(Refusal):
+                    door.identity.refuse_flood(device.format(n), address.format(n))
+                    found += 1
+            return found
+
+        return let_in(100, "x{}", HOME), let_in(100, "phone", ABROAD)
+
+    by_address, by_device = _in(database, story)
+    assert 60 <= by_address <= 63
+    assert 10 <= by_device <= 11
+
+
+@on_sqlite
+def test_who_mistypes_a_pin_is_let_in_where_strangers_are_not(
+    database: Database, issued: dict[str, pins.Issued], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(login, "STRANGERS", 0)
+
+    async def story(door: Door) -> tuple[str, str, str]:
+        await _guess(door, ABROAD.format(1))
+        stranger = await door.try_(issued["0002"].pin, user="0002", device="y", address=ABROAD.format(2))
+        return stranger, await door.try_("000000"), await door.try_(issued[CHAIR].pin)
+
+    stranger, mistyped, right = _in(database, story)
+    assert (stranger, mistyped, len(right)) == ("A07", "A03", 43)

@@ -14,6 +14,8 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -330,7 +332,7 @@ def test_a_call_that_waits_too_long_is_given_up_and_never_begun():
 
 def test_calls_of_the_second_rank_leave_a_thread_free():
     async def story() -> str:
-        pool, go = Pool("test", 2, 10, 5.0), threading.Event()
+        pool, go = Pool("test", 2, 10, 5.0, most_last=10), threading.Event()
         suspects = [asyncio.create_task(pool.run_last(go.wait, 5)) for _ in range(4)]
         await asyncio.sleep(0.05)
         answer = await asyncio.wait_for(pool.run(lambda: "at once"), 1)
@@ -340,6 +342,34 @@ def test_calls_of_the_second_rank_leave_a_thread_free():
         return answer
 
     assert asyncio.run(story()) == "at once"
+
+
+def test_calls_of_the_second_rank_rest_after_one_that_found_nothing_where_they_have_to():
+    async def story() -> list[float]:
+        pool, times = Pool("test", 2, 10, 5.0, most_last=10, rest_s=0.2), [time.monotonic()]
+        for run, found in ((pool.run_last_and_rest, True), (pool.run_last, False), (pool.run_last_and_rest, False)):
+            await asyncio.gather(*(run(bool, found) for _ in range(4)))
+            times.append(time.monotonic())
+        pool.close()
+        return [after - before for before, after in pairwise(times)]
+
+    found, need_not, nothing = asyncio.run(story())
+    assert max(found, need_not) < 3 * 0.2 <= nothing
+
+
+def test_in_a_flood_the_newest_call_goes_first():
+    async def story() -> list[int]:
+        pool, go, done = Pool("test", 1, 100, 5.0, in_order=2), threading.Event(), list[int]()
+        tasks: list[asyncio.Task[object]] = [asyncio.create_task(pool.run(go.wait, 5))]
+        await asyncio.sleep(0.05)
+        tasks += [asyncio.create_task(pool.run(partial(done.append, n))) for n in range(6)]
+        await asyncio.sleep(0.05)
+        go.set()
+        await asyncio.gather(*tasks)
+        pool.close()
+        return done
+
+    assert asyncio.run(story()) == [5, 4, 3, 2, 0, 1]
 
 
 def test_metrics_of_one_process_know_their_own_registry():

@@ -361,7 +361,10 @@ def test_a_record_that_others_wrote_is_said_to_be_unchecked():
 # The database
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://me:hush-hush@localhost/x", "sqlite:////nowhere/at-all.db"])
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "mysql://me:hush-hush@localhost/x", "sqlite:////nowhere/at-all.db", "sqlite://host/night.db"],
+)
 def test_a_database_that_is_none_of_ours_is_refused_without_its_password(url: str):
     with pytest.raises(InputError) as caught:
         stored_in_database(url)
