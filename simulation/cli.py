@@ -13,7 +13,20 @@ from typing import Any
 
 import click
 
-from simulation.commands import calibrate, compare, explain, law, nights, rosters, sensitivity, simulate, staff, sweep
+from simulation.commands import (
+    calibrate,
+    compare,
+    explain,
+    law,
+    nights,
+    packet,
+    rehearse,
+    rosters,
+    sensitivity,
+    simulate,
+    staff,
+    sweep,
+)
 from simulation.errors import InputError, UnfinishedError
 
 INTERRUPTED = 130  # what shells report for a command that Ctrl-C ended: 128 + SIGINT
@@ -85,6 +98,7 @@ for _command in (
     *(law.audit, law.national, law.math),
     *(sensitivity.sensitivity, calibrate.calibrate),
     *(compare.compare, sweep.sweep, staff.staff),
+    *(rehearse.rehearse, rehearse.debrief, packet.packet),
 ):
     caucus.add_command(_command)
 

@@ -30,6 +30,7 @@ class Telephone:
     ahead: int = 0  # callers before this one, where it waits; nobody tells a caller, but a trainer may
     with_whom: Text | None = None  # who answered
     ended_as: Text | None = None
+    taken: bool | None = None  # of an ended call: whether what was read aloud was typed; None: as far as one knows
 
 
 @dataclass(frozen=True, slots=True)

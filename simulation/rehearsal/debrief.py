@@ -1,0 +1,629 @@
+"""The debrief: every score, the timeline, and the three moments to talk about first. A fold of the log like all else.
+
+Nothing is judged here that `score` does not judge; what people needed and how often they erred is counted for
+`to_scenario`. Names are those that are still kept.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median_low
+from typing import TYPE_CHECKING, Any
+
+from simulation.rehearsal import citations
+from simulation.rehearsal.chair import LABELS, ChairSeat, differences
+from simulation.rehearsal.event import ROOM, TRAINER, Event
+from simulation.rehearsal.score import IN_THE_NUMBERS, KINDS, RESULTS, Item, Result, desk_items, score, text
+from simulation.rehearsal.seat import Mistake
+from simulation.rehearsal.seat import Seat as PrecinctSeat
+from simulation.rehearsal.view import Text, say, say_many
+from simulation.rehearsal.world import Figures
+from simulation.rules import Status
+from simulation.scenario.values import MINUTE, format_clock
+
+if TYPE_CHECKING:
+    from simulation.rehearsal.room import Room, Seat
+
+RULE = say(
+    "First what reached the public wrongly, or never reached headquarters. Then errors in the numbers that nobody "
+    "caught. Then errors that were caught, then decisions. Among equals: what happened to most people, then what "
+    "happened first. Never two moments of one kind. Where fewer than three things went wrong: how the room got by "
+    "without the app, and what took longest."
+)
+
+_RELEASED, _UNREPORTED, _UNCAUGHT, _CAUGHT, _DECISION, _WELL = 5, 4, 3, 2, 1, 0  # how grave a moment is
+_WHY = {
+    _RELEASED: say("It reached the public."),
+    _UNREPORTED: say("Headquarters had no valid result."),
+    _UNCAUGHT: say("Nobody caught it."),
+    _CAUGHT: say("It was caught, and put right."),
+    _DECISION: say("It went against the rules of the evening."),
+    _WELL: say("It went well, and it is worth telling how."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SeatScore:
+    """One seat's evening."""
+
+    seat: str
+    name: str  # "" where nobody sat there, or where names were deleted
+    role: str
+    precinct: str
+    bot: bool  # nobody ever sat there
+    stage: str
+    items: tuple[Item, ...]
+    mistakes: tuple[Mistake, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For `caucus debrief --json`."""
+        return {
+            "seat": self.seat,
+            "name": self.name,
+            "role": self.role,
+            "precinct": self.precinct,
+            "bot": self.bot,
+            "stage": self.stage,
+            "scores": [item.as_json() for item in self.items],
+            "mistakes": [
+                {
+                    "kind": one.kind,
+                    "stage": one.stage,
+                    "at": clock(one.at_ms),
+                    "given": text(one.given).english(),
+                    "right": text(one.right).english(),
+                    "citation": one.citation.english(),
+                    "corrected_at": None if one.corrected_ms is None else clock(one.corrected_ms),
+                }
+                for one in self.mistakes
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RoomItem:
+    """One thing that is scored, over everybody."""
+
+    id: str
+    label: Text
+    results: Mapping[Result, int]
+
+    @property
+    def judged(self) -> int:
+        """How many were right, late or wrong."""
+        return sum(self.results.get(one, 0) for one in ("right", "late", "wrong"))
+
+    def as_json(self) -> dict[str, Any]:
+        """For `caucus debrief --json`."""
+        return {
+            "id": self.id,
+            "label": self.label.english(),
+            **{one: self.results.get(one, 0) for one in RESULTS},
+            "judged": self.judged,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Something that happened: a row of the timeline. `seq`: the last event of the log by then, to branch from."""
+
+    at_ms: int
+    seq: int
+    seat: str  # "room" for what happened to all
+    kind: str  # stage, mistake, inject, report, released, app, call, clock, joined
+    what: Text
+
+    def as_json(self) -> dict[str, Any]:
+        """For `caucus debrief --json`."""
+        return {
+            "at": clock(self.at_ms),
+            "at_ms": self.at_ms,
+            "seq": self.seq,
+            "seat": self.seat,
+            "kind": self.kind,
+            "what": self.what.english(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment to talk about."""
+
+    at_ms: int
+    seq: int  # the last event before it: branch from there
+    kind: str
+    title: Text
+    why: Text
+    seats: tuple[str, ...]
+    given: Text
+    right: Text
+    citation: Text
+    timeline: tuple[Line, ...]  # what happened around it at the first of those seats
+
+    def as_json(self) -> dict[str, Any]:
+        """For `caucus debrief --json`."""
+        return {
+            "at": clock(self.at_ms),
+            "at_ms": self.at_ms,
+            "seq": self.seq,
+            "kind": self.kind,
+            "title": self.title.english(),
+            "why": self.why.english(),
+            "seats": list(self.seats),
+            "given": self.given.english(),
+            "right": self.right.english(),
+            "citation": self.citation.english(),
+            "timeline": [line.as_json() for line in self.timeline],
+        }
+
+
+@dataclass(slots=True)
+class Observed:
+    """What people (never bots) did, in numbers: what a forecast can learn from. Times are of the wall's clock, ms."""
+
+    worksheets: int = 0  # filled in by people, in precincts of two or more delegates
+    wrong_worksheets: int = 0  # other delegates than the rules give, or another final alignment than the room's
+    typed_fields: int = 0  # numbers that operators and clerks typed after somebody's voice
+    wrong_fields: int = 0
+    app_entry_ms: list[int] = field(default_factory=list)  # signed worksheet to result sent, where the app worked
+    fallback_ms: list[int] = field(default_factory=list)  # the app's first failure to another way
+    handling_ms: list[int] = field(default_factory=list)  # a report by telephone, at an operator's desk
+
+    def as_json(self) -> dict[str, Any]:
+        """For `caucus debrief --json`."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Debrief:
+    """Everything that is said after a rehearsal."""
+
+    scenario: str
+    seed: int
+    night: int
+    minutes: int
+    now_ms: int
+    seats: tuple[SeatScore, ...]
+    room: tuple[RoomItem, ...]
+    figures: Mapping[str, int | None]  # of the room: see `_figures`
+    moments: tuple[Moment, ...]  # three at most
+    timeline: tuple[Line, ...]
+    observed: Observed
+
+    def of(self, seat: str) -> SeatScore | None:
+        """One seat's evening."""
+        return next((one for one in self.seats if one.seat == seat), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Every score, as `caucus debrief --json` prints it."""
+        return {
+            "scenario": self.scenario,
+            "seed": self.seed,
+            "night": self.night,
+            "minutes": self.minutes,
+            "at": clock(self.now_ms),
+            "room": {"scores": [item.as_json() for item in self.room], **self.figures},
+            "seats": [one.as_json() for one in self.seats],
+            "moments": {"rule": RULE.english(), "first": [one.as_json() for one in self.moments]},
+            "timeline": [line.as_json() for line in self.timeline],
+            "observed": self.observed.as_json(),
+        }
+
+    def csv(self) -> str:
+        """One row for every score of every seat."""
+        found = io.StringIO()
+        writer = csv.writer(found, lineterminator="\n")
+        columns = ("seat", "name", "role", "precinct", "bot", "item", "result", "value", "right", "citation", "because")
+        writer.writerow(columns)
+        for one in self.seats:
+            for item in one.items:
+                row = item.as_json()
+                cells = (row[name] for name in ("id", "result", "value", "right", "citation", "because"))
+                writer.writerow(
+                    _plain(cell) for cell in (one.seat, one.name, one.role, one.precinct, int(one.bot), *cells)
+                )
+        return found.getvalue()
+
+
+def clock(at_ms: int) -> str:
+    """A time of the night's clock, to the second."""
+    return format_clock(max(0, at_ms) // 1000 * 1000)
+
+
+def debrief(room: Room, events: Iterable[Event]) -> Debrief:
+    """What is to be said of a room, and of the events that it came from."""
+    log = tuple(events)
+    people = {event.seat for event in log if event.kind == "joined" and not event.data.get("bot")}
+    people |= {str(event.data.get("to")) for event in log if event.kind == "reassigned"}
+    people |= {seat.id for seat in room.seats.values() if seat.person is not None}
+    scores = tuple(_seat_score(room, seat, seat.id not in people) for seat in room.seats.values())
+    judged = [one for one in scores if not one.bot] or list(scores)
+    lines = _timeline(room, log, people)
+    script = room.script
+    return Debrief(
+        scenario=script.scenario.name,
+        seed=script.seed,
+        night=script.night,
+        minutes=script.minutes,
+        now_ms=room.now_ms,
+        seats=scores,
+        room=_over_everybody(judged),
+        figures=_figures(room, judged),
+        moments=_moments(room, judged, lines, log),
+        timeline=lines,
+        observed=_observed(room, log, people),
+    )
+
+
+# Scores
+
+
+def _reports(room: Room, seat: str) -> list[Any]:
+    return [one for one in room.headquarters.reports if one.seat == seat]
+
+
+def _seat_score(room: Room, seat: Seat, bot: bool) -> SeatScore:
+    doing: Any = seat.doing
+    if isinstance(doing, PrecinctSeat):
+        items = score(doing, room.now_ms, _reports(room, seat.id))
+    else:
+        items = desk_items(doing)
+    return SeatScore(
+        seat=seat.id,
+        name=room.name_of(seat),
+        role=seat.role,
+        precinct=room.precinct_of(seat),
+        bot=bot,
+        stage=doing.stage,
+        items=items,
+        mistakes=tuple(doing.mistakes),
+    )
+
+
+def _over_everybody(judged: Sequence[SeatScore]) -> tuple[RoomItem, ...]:
+    labels: dict[str, Text] = {}
+    counts: dict[str, Counter[Result]] = {}
+    for one in judged:
+        for item in one.items:
+            labels.setdefault(item.id, item.label)
+            counts.setdefault(item.id, Counter())[item.result] += 1
+    return tuple(RoomItem(name, label, dict(counts[name])) for name, label in labels.items())
+
+
+def _is_wrong(room: Room, report: Any) -> bool:
+    """Whether what headquarters holds of a precinct is not what its room did."""
+    seat = room.seats.get(report.seat)
+    if seat is None or seat.precinct is None or report.typed is None:
+        return False
+    precinct = seat.precinct
+    first = {} if precinct.ballot else precinct.first
+    right = Figures(precinct.attendance, first, precinct.final, precinct.award)
+    return bool(differences(report.typed, right, precinct.groups))
+
+
+def _figures(room: Room, judged: Sequence[SeatScore]) -> dict[str, int | None]:
+    """Of the room: results that headquarters has, released, released wrongly; errors made and caught; minutes."""
+    seats = {one.seat for one in judged}
+    newest = [one for one in room.headquarters.reports if one.seat in seats and one.state != "replaced"]
+    released = [one for one in newest if one.released_ms is not None]
+    errors = [
+        mistake
+        for one in judged
+        for mistake in one.mistakes
+        if mistake.kind in IN_THE_NUMBERS and mistake.kind != "keying"
+    ]
+    keyed = sum(one.caught.count("keying") for one in newest)
+    keyed_and_left = sum(
+        bool(differences(one.typed, one.said, list(one.said.final))) for one in newest if one.typed is not None
+    )
+    minutes: list[int] = []
+    for one in judged:
+        doing: Any = room.seats[one.seat].doing
+        if isinstance(doing, ChairSeat) and "report" in doing.since_ms:
+            valid = next((item for item in one.items if item.id == "valid_report" and item.result == "right"), None)
+            if valid is not None:
+                minutes.append(int(valid.value.count))
+    return {
+        "people": len(seats),
+        "reports": len(newest),
+        "released": len(released),
+        "released_wrong": sum(_is_wrong(room, one) for one in released),
+        "errors_in_numbers": len(errors) + keyed + keyed_and_left,
+        "errors_caught": sum(mistake.corrected_ms is not None for mistake in errors) + keyed,
+        "minutes_to_valid_report_median": median_low(minutes) if minutes else None,
+    }
+
+
+# The timeline
+
+
+def _timeline(room: Room, log: Sequence[Event], people: set[str]) -> tuple[Line, ...]:
+    found: list[Line] = []
+    times = [event.at_ms for event in log]  # these only rise: the night's clock goes forward
+
+    def seq_at(at_ms: int) -> int:
+        return log[here - 1].seq if (here := bisect_right(times, at_ms)) else 0
+
+    def add(at_ms: int, seat: str, kind: str, what: Text, seq: int | None = None) -> None:
+        found.append(Line(at_ms, seq_at(at_ms) if seq is None else seq, seat, kind, what))
+
+    for event in log:
+        told = _told(room, event)
+        if told is not None:
+            add(event.at_ms, event.seat, *told, event.seq)
+    for seat in room.seats.values():
+        doing: Any = seat.doing
+        if seat.id not in people:
+            continue
+        for one in doing.mistakes:
+            what = say(
+                "{mistake}: {given} instead of {right}", mistake=KINDS[one.kind], given=one.given, right=one.right
+            )
+            add(one.at_ms, seat.id, "mistake", what)
+            if one.corrected_ms is not None and one.corrected_ms > one.at_ms:
+                add(one.corrected_ms, seat.id, "corrected", say("Put right: {mistake}", mistake=KINDS[one.kind]))
+        if isinstance(doing, PrecinctSeat):
+            for stage, at_ms in doing.since_ms.items():
+                if stage not in doing.skipped:
+                    add(at_ms, seat.id, "stage", doing.label(stage))
+        if isinstance(doing, ChairSeat):
+            reporting = doing.reporting
+            if reporting.app_failed_ms is not None:
+                add(reporting.app_failed_ms, seat.id, "app", say("The app failed"))
+            for at_ms in reporting.dialed_ms:
+                add(at_ms, seat.id, "call", say("The hotline was called"))
+            for report in reporting.reports:
+                ways = {
+                    "app": say("Reported by app"),
+                    "phone": say("Reported by telephone"),
+                    "photo": say("A photo was texted"),
+                }
+                add(report.at_ms, seat.id, "report", ways[report.channel])
+            for at_ms in doing.called_back_ms:
+                add(at_ms, seat.id, "call", say("Headquarters called back"))
+    for held in room.headquarters.reports:
+        if held.seat in people and held.released_ms is not None:
+            what = say("Released, with an error") if _is_wrong(room, held) else say("Released")
+            add(held.released_ms, held.seat, "released", what)
+    return tuple(sorted(found, key=lambda line: (line.at_ms, line.seq)))
+
+
+def _told(room: Room, event: Event) -> tuple[str, Text] | None:
+    """An event in the timeline: its kind and what is said, for those that a trainer or the room made."""
+    data = event.data
+    match event.kind:
+        case "inject":
+            inject = room.injects.get(str(data.get("id", "")))
+            if inject is None:
+                return None
+            count = len(data.get("targets", ()))
+            many = say_many("For {count} seat: {told}", "For {count} seats: {told}", count, told=inject.message)
+            return "inject", many
+        case "clock":
+            told = {
+                "run": say("The clock runs"),
+                "pause": say("The clock stands"),
+                "jump": say("The clock jumps"),
+                "resume": say("The server was started again"),
+            }.get(str(data.get("do")))
+            return None if told is None else ("clock", told)
+        case "hold":
+            stage = str(data.get("stage") or "")
+            held = say("Everybody is held at: {stage}", stage=LABELS[stage]) if stage in LABELS else None
+            return "clock", held or say("Everybody goes on")
+        case "joined" if not data.get("bot"):
+            return "joined", say("Somebody sat down")
+        case "ended":
+            return "clock", say("The rehearsal is over")
+    return None
+
+
+# The three moments
+
+
+def _moments(
+    room: Room, judged: Sequence[SeatScore], lines: Sequence[Line], log: Sequence[Event]
+) -> tuple[Moment, ...]:
+    """By `RULE`."""
+    wrong_released = {
+        one.seat
+        for one in room.headquarters.reports
+        if one.state != "replaced" and one.released_ms is not None and _is_wrong(room, one)
+    }
+    grouped: dict[tuple[str, str], list[tuple[SeatScore, Mistake]]] = {}
+    for one in judged:
+        for mistake in one.mistakes:
+            which = mistake.citation.message if mistake.kind == "case" else ""
+            grouped.setdefault((mistake.kind, which), []).append((one, mistake))
+    rated: list[tuple[tuple[int, int, int], str, list[tuple[SeatScore, Mistake]]]] = []
+    for (kind, _), met in grouped.items():
+        grave = max(_gravity(one, mistake, wrong_released) for one, mistake in met)
+        seats = {one.seat for one, _ in met}
+        rated.append(((-grave, -len(seats), min(mistake.at_ms for _, mistake in met)), kind, met))
+    rated += _without_mistake(room, judged)
+    rated.sort(key=lambda one: (one[0], one[1]))
+    found: list[Moment] = []
+    for (grave, _, _), kind, met in rated:
+        if len(found) < 3 and all(kind != one.kind for one in found):
+            found.append(_moment(kind, -grave, met, lines, log))
+    return tuple(found)
+
+
+def _gravity(one: SeatScore, mistake: Mistake, wrong_released: set[str]) -> int:
+    uncaught = mistake.corrected_ms is None
+    if mistake.kind in IN_THE_NUMBERS and uncaught:
+        return _RELEASED if one.seat in wrong_released else _UNCAUGHT
+    if mistake.kind in {"released"}:
+        return _RELEASED
+    if mistake.kind in {"went_home", "hung_up"} and uncaught:
+        return _UNREPORTED
+    if mistake.kind in {"unsigned", "unsigned_change"} and uncaught:
+        return _UNCAUGHT
+    return _CAUGHT if mistake.kind in IN_THE_NUMBERS else _DECISION
+
+
+def _without_mistake(
+    room: Room, judged: Sequence[SeatScore]
+) -> list[tuple[tuple[int, int, int], str, list[tuple[SeatScore, Mistake]]]]:
+    """Moments that are nobody's single answer: another way not taken, a report that the app lost."""
+    found: list[tuple[tuple[int, int, int], str, list[tuple[SeatScore, Mistake]]]] = []
+    fallback: list[tuple[SeatScore, Mistake]] = []
+    lost: list[tuple[SeatScore, Mistake]] = []
+    well: list[tuple[SeatScore, Mistake]] = []
+    for one in judged:
+        doing: Any = room.seats[one.seat].doing
+        if not isinstance(doing, ChairSeat):
+            continue
+        failed_ms = doing.reporting.app_failed_ms
+        item = next(item for item in one.items if item.id == "fallback")
+        if failed_ms is not None and item.result in {"wrong", "late", "right"}:
+            (well if item.result == "right" else fallback).append(
+                (one, Mistake("fallback", "report", failed_ms, item.value, item.right, item.citation))
+            )
+        reports = doing.reporting.reports
+        if reports and not any(report.arrived for report in reports):
+            given = say("the app said thank you")
+            wanted = say("a report that headquarters has")
+            item = next(item for item in one.items if item.id == "valid_report")
+            lost.append((one, Mistake("lost", "report", reports[0].at_ms, given, wanted, item.citation)))
+    for kind, met in (("fallback", fallback), ("lost", lost)):
+        if met:
+            grave = _CAUGHT if kind == "fallback" and all(_reported(one) for one, _ in met) else _UNREPORTED
+            found.append(((-grave, -len(met), min(mistake.at_ms for _, mistake in met)), kind, met))
+    for kind, met in (("app_failed", well), ("longest", _longest(room, judged))):
+        if met:
+            found.append(((_WELL, -len(met), min(mistake.at_ms for _, mistake in met)), kind, met))
+    return found
+
+
+def _longest(room: Room, judged: Sequence[SeatScore]) -> list[tuple[SeatScore, Mistake]]:
+    """The part of the evening that took somebody longest, reporting and the doors apart: those wait for others."""
+    longest: tuple[int, SeatScore, Mistake] | None = None
+    for one in judged:
+        doing: Any = room.seats[one.seat].doing
+        if not isinstance(doing, ChairSeat):
+            continue
+        begun = sorted((at_ms, stage) for stage, at_ms in doing.since_ms.items() if stage not in doing.skipped)
+        for (since, stage), (until, _) in pairwise(begun):
+            if stage in {"doors", "report", "done"} or (longest is not None and until - since <= longest[0]):
+                continue
+            minutes = say_many("{count} minute", "{count} minutes", (until - since) // MINUTE)
+            given = say("{stage}: {minutes}", stage=doing.label(stage), minutes=minutes)
+            mistake = Mistake("longest", stage, since, given, say("as long as it takes"), citations.CALM)
+            longest = until - since, one, mistake
+    return [] if longest is None else [longest[1:]]
+
+
+def _reported(one: SeatScore) -> bool:
+    return any(item.id == "valid_report" and item.result == "right" for item in one.items)
+
+
+_TITLES: Mapping[str, Text] = {
+    **KINDS,
+    "fallback": say("The app failed, and another way came late or never"),
+    "app_failed": say("The app failed, and another way was taken in time"),
+    "longest": say("What took longest"),
+    "lost": say("The app said thank you, and headquarters had nothing"),
+}
+
+
+def _moment(
+    kind: str, grave: int, met: Sequence[tuple[SeatScore, Mistake]], lines: Sequence[Line], log: Sequence[Event]
+) -> Moment:
+    one, mistake = min(met, key=lambda pair: (pair[1].at_ms, pair[0].seat))
+    around = [
+        line
+        for line in lines
+        if line.seat in {one.seat, ROOM, TRAINER} and abs(line.at_ms - mistake.at_ms) <= 15 * MINUTE
+    ]
+    acts = [event.seq for event in log if event.seat == one.seat and event.at_ms >= mistake.at_ms]
+    seq = min(acts, default=1 + max((event.seq for event in log if event.at_ms < mistake.at_ms), default=0)) - 1
+    return Moment(
+        at_ms=mistake.at_ms,
+        seq=seq,
+        kind=kind,
+        title=_TITLES[kind],
+        why=say("It took more time than anything else.") if kind == "longest" else _WHY[grave],
+        seats=tuple(dict.fromkeys(score_of.seat for score_of, _ in met)),
+        given=text(mistake.given),
+        right=text(mistake.right),
+        citation=mistake.citation,
+        timeline=tuple(around),
+    )
+
+
+# What a forecast can learn
+
+
+class _Walls:
+    """From times of the night's clock to the wall's, by the events that know both; pauses do not count."""
+
+    def __init__(self, log: Sequence[Event]) -> None:
+        self.at_ms = [event.at_ms for event in log]  # both only rise
+        self.wall_ms = [event.wall_ms for event in log]
+        self.pauses: list[tuple[int, int]] = []
+        stands: int | None = None
+        for event in log:
+            if event.kind == "clock":
+                does = event.data.get("do")
+                if does == "pause" and stands is None:
+                    stands = event.wall_ms
+                elif does == "run" and stands is not None:
+                    self.pauses.append((stands, event.wall_ms))
+                    stands = None
+        for before, after in pairwise(log):  # a server that was down
+            if after.kind == "clock" and after.data.get("do") == "resume":
+                self.pauses.append((before.wall_ms, after.wall_ms))
+
+    def between(self, start_ms: int, end_ms: int) -> int | None:
+        """How long it took people; None where the log does not tell."""
+        before, after = bisect_right(self.at_ms, start_ms) - 1, bisect_left(self.at_ms, end_ms)
+        if before < 0 or after == len(self.at_ms) or end_ms < start_ms:
+            return None
+        start, end = self.wall_ms[before], self.wall_ms[after]
+        stood = sum(max(0, min(end, until) - max(start, since)) for since, until in self.pauses)
+        return max(0, end - start - stood)
+
+
+def _observed(room: Room, log: Sequence[Event], people: set[str]) -> Observed:
+    found, walls = Observed(), _Walls(log)
+
+    def add(times: list[int], start_ms: int | None, end_ms: int | None) -> None:
+        took = None if start_ms is None or end_ms is None else walls.between(start_ms, end_ms)
+        if took is not None:
+            times.append(took)
+
+    for seat in room.seats.values():
+        doing: Any = seat.doing
+        if seat.id not in people:
+            continue
+        if isinstance(doing, ChairSeat):
+            reporting, precinct = doing.reporting, doing.precinct
+            if doing.worksheet is not None and precinct.delegates >= 2 and "worksheet" not in doing.skipped:
+                found.worksheets += 1
+                awards = precinct.awards if precinct.status is not Status.NO_AWARD else (precinct.award,)
+                award = {group: doing.worksheet.delegates.get(group, 0) for group in precinct.groups}
+                final = {group: doing.worksheet.final.get(group, 0) for group in precinct.groups}
+                found.wrong_worksheets += award not in [dict(one) for one in awards] or final != dict(precinct.final)
+            by_app = next((one.at_ms for one in reporting.reports if one.channel == "app"), None)
+            if reporting.app_failed_ms is None:
+                add(found.app_entry_ms, doing.since_ms.get("report"), by_app)
+            add(found.fallback_ms, reporting.app_failed_ms, reporting.other_way_ms)
+        elif not isinstance(doing, PrecinctSeat):
+            for work in doing.work:
+                found.typed_fields += work.fields
+                found.wrong_fields += work.wrong
+                if seat.role == "operator":
+                    add(found.handling_ms, work.began_ms, work.ended_ms)
+    return found
+
+
+def _plain(cell: object) -> object:
+    """A cell that no spreadsheet takes for a formula: names are typed by whoever joins."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in {"=", "+", "-", "@", "\t", "\r"} else cell

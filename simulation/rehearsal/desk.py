@@ -1,0 +1,561 @@
+"""Desks at headquarters: the hotline's operator, the clerk who keys a report again, the reviewer.
+
+They work on what comes in from the room and from the simulated rest of the state. Knows nothing of precincts' evenings.
+"""
+
+# ruff: noqa: ARG002  # desks and seats share one interface, of which some need less
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from simulation.night.order import Call
+from simulation.rehearsal.headquarters import Report, same
+from simulation.rehearsal.script import group_label
+from simulation.rehearsal.seat import MOST_TYPED, Mistake, number
+from simulation.rehearsal.view import Button, Field, Option, Stage, Step, Table, Text, say, say_many
+from simulation.rehearsal.world import Figures
+from simulation.rules.record import KINDS
+
+if TYPE_CHECKING:
+    from simulation.night.model.hotline import Calling
+    from simulation.rehearsal.room import Room
+
+_PARTS = (("first", say("First alignment")), ("final", say("Final alignment")), ("delegates", say("Delegates")))
+_CITATION = say("Reporting: what the signed worksheet says is what is written down.")
+
+
+def findings(codes: Sequence[str]) -> tuple[Text, ...]:
+    """What the checks found, for people."""
+    return tuple(_FINDINGS[code] for code in codes if code in _FINDINGS)
+
+
+_FINDINGS: Mapping[str, Text] = {
+    "final_exceeds_first": say("There are more people in the final alignment than in the first."),
+    "award_not_by_rule": say("The delegates are none of the awards that the rules allow."),
+    "awarded_not_allotted": say("More or fewer delegates are awarded than the precinct elects."),
+    "viable_group_shrank": say("A group that was viable at first is smaller in the end."),
+    "nonviable_awarded": say("A group below the threshold was awarded delegates."),
+    "viable_group_unawarded": say("A viable group was awarded nothing."),
+    "more_votes_fewer_delegates": say("A group was awarded fewer delegates than a smaller one."),
+    "missing_alignment": say("The first or the final alignment is missing."),
+    "single_delegate_not_plurality": say("The one delegate is not with the largest group."),
+    "attendance": say("The first alignment does not add up to the people counted."),
+}
+assert set(KINDS) <= set(_FINDINGS)
+
+
+@dataclass(slots=True)
+class Typed:
+    """One report that somebody at a desk typed: what debriefs count slips by."""
+
+    site: int
+    seat: str  # of the caller; "" for a simulated one
+    began_ms: int
+    ended_ms: int
+    fields: int
+    wrong: int
+
+
+class Desk:
+    """What the three desks share."""
+
+    role = ""
+    label = say("At the desk")
+
+    def __init__(self, name: str, room: Room) -> None:
+        self.name = name
+        self.room = room
+        self.stage = "desk"
+        self.mistakes: list[Mistake] = []
+        self.texts: dict[str, str] = {}  # what was typed and not sent yet, or sent back
+        self.told: tuple[Text, ...] = ()
+        self.work: list[Typed] = []
+
+    def stages(self) -> tuple[Stage, ...]:
+        """A desk has one part of the evening."""
+        return (Stage("desk", self.label, "now"),)
+
+    def advance(self, at_ms: int, world: Any) -> None:
+        """Time passes; calls and reports come by themselves."""
+
+    def affected(self, effect: str, data: Mapping[str, Any], at_ms: int) -> bool:
+        """Injects at headquarters act on the hotline, not on a desk."""
+        return False
+
+    def act(self, action: str, fields: Mapping[str, str], at_ms: int, world: Any) -> None:
+        """Do what a button says."""
+        for name, value in fields.items():
+            if name in self._names():
+                self.texts[name] = value[:MOST_TYPED]
+        self.told = ()
+        self._do(action, fields, at_ms)
+
+    def steps(self, at_ms: int, world: Any, aids: frozenset[str]) -> tuple[Step, ...]:
+        """What can be done."""
+        raise NotImplementedError
+
+    def _do(self, action: str, fields: Mapping[str, str], at_ms: int) -> None:
+        raise NotImplementedError
+
+    def _names(self) -> set[str]:
+        return {"answer", *(name for name, _ in self._labels())}
+
+    def _labels(self) -> Iterator[tuple[str, Text]]:
+        """The fields of a report: groups by their number, since names may hold anything."""
+        yield "attendees", say("Eligible people counted (N)")
+        ballot = self.room.setting.ballot
+        for part, label in _PARTS:
+            if ballot and part != "final":
+                continue
+            for index, group in enumerate(self.room.setting.groups):
+                name = group_label(group)
+                yield f"{part}-{index}", say("{part}: {group}", part=say("Votes") if ballot else label, group=name)
+
+    def _fields(self) -> tuple[Field, ...]:
+        return tuple(
+            Field(name, "number", label, self.texts.get(name, ""), required=name == "attendees")
+            for name, label in self._labels()
+        )
+
+    def _figures(self) -> Figures | None:
+        """What was typed; None, and told why, where something is no number."""
+        found: dict[str, int] = {}
+        wrong = []
+        for name, label in self._labels():
+            text = self.texts.get(name, "").strip()
+            value = 0 if not text and name != "attendees" else number(text)
+            if value is None:
+                wrong.append(say("{field}: “{typed}” is not a whole number.", field=label, typed=text))
+            else:
+                found[name] = value
+        if wrong:
+            self.told = tuple(wrong)
+            return None
+        groups = list(enumerate(self.room.setting.groups))
+
+        def counts(part: str) -> dict[str, int]:
+            return {group: found[f"{part}-{i}"] for i, group in groups if found.get(f"{part}-{i}")}
+
+        return Figures(found["attendees"], counts("first"), counts("final"), counts("delegates"))
+
+    def _table(self, title: Text, figures: Figures) -> Table:
+        rows = tuple(
+            (
+                group_label(group),
+                figures.first_alignment.get(group, 0),
+                figures.final.get(group, 0),
+                figures.delegates.get(group, 0),
+            )
+            for group in self.room.setting.groups
+            if any(group in counts for counts in (figures.first_alignment, figures.final, figures.delegates))
+        )
+        total = (
+            say("Together"),
+            sum(figures.first_alignment.values()),
+            sum(figures.final.values()),
+            sum(figures.delegates.values()),
+        )
+        return Table(title, (say("Group"), *(label for _, label in _PARTS)), (*rows, total))
+
+    def _slips(self, said: Figures, typed: Figures, at_ms: int) -> int:
+        """Fields that were typed otherwise than said; each is a mistake."""
+        pairs: list[tuple[Text, int, int]] = [(say("Eligible people counted (N)"), said.attendees, typed.attendees)]
+        for part, label in _PARTS:
+            name = {"first": "first_alignment"}.get(part, part)
+            for group in self.room.setting.groups:
+                one, other = getattr(said, name).get(group, 0), getattr(typed, name).get(group, 0)
+                pairs.append((say("{part}: {group}", part=label, group=group_label(group)), one, other))
+        wrong = [(label, right, given) for label, right, given in pairs if right != given]
+        for label, right, given in wrong:
+            value = say("{field}: {number}", field=label, number=given)
+            wanted = say("{field}: {number}", field=label, number=right)
+            self.mistakes.append(Mistake("keying", self.stage, at_ms, value, wanted, _CITATION))
+        return len(wrong)
+
+    def _count_fields(self) -> int:
+        return sum(1 for _ in self._labels())
+
+
+_HELP = (
+    Option("fallback", say("“Try once more; then call in the report, or text a photo if you were given a number.”")),
+    Option("again", say("“Keep trying the app until it works.”")),
+    Option("pin", say("“Tell me your PIN, and I will try it for you.”")),
+    Option("wait", say("“Leave it for tomorrow.”")),
+)
+
+
+class OperatorDesk(Desk):
+    """A hotline operator: takes the caller who has waited longest, and types what is said."""
+
+    role = "operator"
+    label = say("At the hotline")
+
+    def __init__(self, name: str, room: Room) -> None:
+        super().__init__(name, room)
+        self.spoken = 0  # how many lines of his report a simulated caller has read
+
+    def steps(self, at_ms: int, world: Any, aids: frozenset[str]) -> tuple[Step, ...]:
+        """The call, or what there is to do without one."""
+        line = self.room.hotline.line
+        queue = self.room.hotline.queue()
+        state = say_many("{count} caller is on hold.", "{count} callers are on hold.", queue.waiting)
+        call = self._current()
+        if call is None:
+            ready = self.name in line.ready
+            wait = say("You are ready. The next call comes to you.") if ready else say("You are not taking calls.")
+            button = Button("pause", say("Pause"), "other") if ready else Button("ready", say("Take the next call"))
+            return (
+                Step("desk:free", say("Hotline"), (wait, state), buttons=(button,), feedback=self.told, place="desk"),
+            )
+        held = max(0, call.answered - call.dialed) // 60_000
+        story = [
+            say_many("The caller was on hold for {count} minute.", "The caller was on hold for {count} minutes.", held)
+        ]
+        hang_up = Button("hang_up", say("Hang up"), "danger")
+        seat = line.callers.get(call.entity, "")
+        if seat:
+            return (self._human(seat, story, hang_up),)
+        if call.silent:
+            story.append(say("Nobody can be heard."))
+            return (Step("desk:silent", say("A call"), tuple(story), buttons=(hang_up,), place="desk"),)
+        if call.about is Call.NUISANCE:
+            story.append(say("“Is this the number from the internet?”"))
+            return (Step("desk:stranger", say("A call"), tuple(story), buttons=(hang_up,), place="desk"),)
+        precinct = self._precinct(call.site)
+        if call.about is Call.HELP:
+            story.append(say("“This is {precinct}. The app does not take my PIN. What now?”", precinct=precinct))
+            answer = Field("answer", "choice", say("What do you say?"), self.texts.get("answer", ""), _HELP)
+            done = Button("helped", say("Say it and end the call"))
+            return (
+                Step(
+                    "desk:help",
+                    say("A call for help"),
+                    tuple(story),
+                    fields=(answer,),
+                    buttons=(done, hang_up),
+                    feedback=self.told,
+                    place="desk",
+                ),
+            )
+        if call.about is Call.CALLBACK:
+            story.append(say("You are told to ask {precinct} for its result. It is held already.", precinct=precinct))
+            return (
+                Step(
+                    "desk:callback",
+                    say("A call out"),
+                    tuple(story),
+                    buttons=(Button("helped", say("Say that nothing is missing, and end the call")),),
+                    place="desk",
+                ),
+            )
+        lines = self._lines(call.site)
+        said = lines[max(0, self.spoken - 2) : self.spoken + 1]
+        buttons = [Button("next", say("Go on, please"))] if self.spoken + 1 < len(lines) else []
+        buttons += [Button("typed", say("Save the report and end the call"), "other" if buttons else "main"), hang_up]
+        return (
+            Step(
+                "desk:report",
+                say("A report"),
+                (*story, *said),
+                fields=self._fields(),
+                buttons=tuple(buttons),
+                feedback=self.told,
+                place="desk",
+            ),
+        )
+
+    def _human(self, seat: str, story: list[Text], hang_up: Button) -> Step:
+        """A caller of flesh and blood: what he has said so far stands there, as he says it."""
+        complete = self.room.hotline.said_by(self.name)
+        caller = self.room.seats[seat]
+        said = complete if complete is not None else getattr(caller.doing, "dictated", None)
+        story.append(say("“This is {precinct}. I have a result to report.”", precinct=self.room.precinct_of(caller)))
+        tables: tuple[Table, ...] = ()
+        if said is None or said.attendees == 0:
+            story.append(say("The caller is looking at the worksheet."))
+        else:
+            story.append(say("“We counted {people} people.”", people=said.attendees))
+            tables = (self._table(say("What the caller says"), said),)
+        save = (Button("typed", say("Save the report and end the call")),) if complete is not None else ()
+        return Step(
+            "desk:report",
+            say("A report"),
+            tuple(story),
+            tables=tables,
+            fields=self._fields(),
+            buttons=(*save, hang_up),
+            feedback=self.told,
+            place="desk",
+        )
+
+    def _do(self, action: str, fields: Mapping[str, str], at_ms: int) -> None:
+        line = self.room.hotline.line
+        call = self._current()
+        if call is None:
+            if action == "ready":
+                line.sits_down(self.name)
+                line.is_ready(self.name)
+            elif action == "pause":
+                line.pauses(self.name)
+            return
+        seat = line.callers.get(call.entity, "")
+        reports = call.about is Call.REPORT and not call.silent
+        if action == "next" and reports and not seat:
+            self.spoken = min(self.spoken + 1, len(self._lines(call.site)) - 1)
+        elif action == "typed" and reports:
+            self._save(call, seat, at_ms)
+        elif action == "helped" and call.about in (Call.HELP, Call.CALLBACK):
+            self._helped(call, at_ms)
+        elif action == "hang_up":
+            if reports:
+                why = say("You hung up on a report.")
+                self.mistakes.append(Mistake("hung_up", self.stage, at_ms, why, say("Take the report."), _CITATION))
+            self._end(heard=not reports)
+
+    def _helped(self, call: Calling, at_ms: int) -> None:
+        if call.about is Call.HELP:
+            answer = next((one for one in _HELP if one.value == self.texts.get("answer", "")), None)
+            if answer is None:
+                self.told = (say("Please choose one of the answers."),)
+                return
+            if answer is not _HELP[0]:
+                rule = say(
+                    "A chair whom the app fails reports another way within ten minutes; a PIN is told to nobody."
+                )
+                self.mistakes.append(Mistake("advice", self.stage, at_ms, answer.label, _HELP[0].label, rule))
+        self._end(heard=True)
+
+    def _save(self, call: Calling, seat: str, at_ms: int) -> None:
+        hotline = self.room.hotline
+        said = hotline.said_by(self.name) if seat else self._worksheet(call.site)
+        if said is None:
+            self.told = (say("The caller has not said anything yet."),)
+            return
+        typed = self._figures()
+        if typed is None:
+            return
+        wrong = self._slips(said, typed, at_ms)
+        self.work.append(Typed(call.site, seat, call.answered, at_ms, self._count_fields(), wrong))
+        if not seat:
+            hotline.rest.held.typed[call.site] = hotline.array_of(typed)
+        self._end(heard=True)
+        if seat:
+            self.room.headquarters.by_operator(seat, call.site, said, typed, self.name)
+
+    def _end(self, heard: bool) -> None:
+        line = self.room.hotline.line
+        line.finish(self.name, heard)
+        line.is_ready(self.name)
+
+    def begins(self) -> None:
+        """A call comes to this desk: what was typed for another one is forgotten."""
+        self.texts, self.spoken, self.told = {}, 0, ()
+
+    def _current(self) -> Calling | None:
+        """The call on this desk's line."""
+        return self.room.hotline.line.talking.get(self.name)
+
+    def _worksheet(self, site: int) -> Figures:
+        """What a simulated chair reads from: his worksheet, with his errors."""
+        setting = self.room.setting
+        return self.room.hotline.figures_of(setting.worksheets[0][site], setting.rooms[site].counted)
+
+    def _lines(self, site: int) -> list[Text]:
+        """A report, number by number."""
+        figures = self._worksheet(site)
+        lines = [
+            say("“This is {precinct}. I have a result to report.”", precinct=self._precinct(site)),
+            say("“We counted {people} people.”", people=figures.attendees),
+        ]
+        if self.room.setting.ballot:
+            pairs = [(say("Votes"), figures.final)]
+        else:
+            pairs = [
+                (label, counts)
+                for (_, label), counts in zip(
+                    _PARTS, (figures.first_alignment, figures.final, figures.delegates), strict=True
+                )
+            ]
+        for label, counts in pairs:
+            lines += [
+                say("“{part}, {group}: {number}.”", part=label, group=group_label(group), number=count)
+                for group, count in counts.items()
+            ]
+        return [*lines, say("“That is all.”")]
+
+    def _precinct(self, site: int) -> str:
+        roster = self.room.setting.roster
+        return f"{roster.counties[site]}, {roster.precincts[site]}"
+
+
+class EntryDesk(Desk):
+    """Data entry: keys a second time what an operator wrote, or types a photo."""
+
+    role = "entry"
+    label = say("At data entry")
+
+    def __init__(self, name: str, room: Room) -> None:
+        super().__init__(name, room)
+        self.number = 0  # of the report that is being typed
+        self.since_ms = 0
+
+    def take(self) -> None:
+        """Take the oldest report that nobody else has, unless one is in hand."""
+        if self._report() is not None:
+            return
+        self.number, self.texts = 0, {}
+        others = {desk.number for desk in self._others()}
+        reports = self.room.headquarters.reports
+        found = next((one for one in reports if self._wants(one) and one.number not in others), None)
+        if found is not None:
+            self.number, self.since_ms = found.number, self.room.now_ms
+
+    def _report(self) -> Report | None:
+        """The report in hand."""
+        report = self.room.headquarters.reports[self.number - 1] if self.number else None
+        return report if report is not None and self._wants(report) else None
+
+    def _wants(self, report: Report) -> bool:
+        return report.state == "to key again" or (report.state == "to type" and report.via == "photo")
+
+    def _others(self) -> Iterator[EntryDesk]:
+        for seat in self.room.seats.values():
+            if isinstance(seat.doing, EntryDesk) and seat.doing is not self:
+                yield seat.doing
+
+    def steps(self, at_ms: int, world: Any, aids: frozenset[str]) -> tuple[Step, ...]:
+        """The form to key."""
+        report = self._report()
+        if report is None:
+            return (
+                Step(
+                    "desk:free",
+                    say("Data entry"),
+                    (say("Nothing waits to be keyed."),),
+                    feedback=self.told,
+                    place="desk",
+                ),
+            )
+        precinct = self.room.precinct_of(self.room.seats[report.seat])
+        source = report.typed if report.typed is not None else report.said
+        title = say("What the operator wrote") if report.typed is not None else say("The photo of the worksheet")
+        return (
+            Step(
+                f"desk:key:{report.number}",
+                say("Report {number}: {precinct}", number=report.number, precinct=precinct),
+                (say("{people} people were counted.", people=source.attendees),),
+                tables=(self._table(title, source),),
+                fields=self._fields(),
+                buttons=(Button("keyed", say("Save")),),
+                feedback=self.told,
+                place="desk",
+            ),
+        )
+
+    def advance(self, at_ms: int, world: Any) -> None:
+        """Take the next report, if there is one."""
+        self.take()
+
+    def _do(self, action: str, fields: Mapping[str, str], at_ms: int) -> None:
+        report = self._report()
+        if report is None or action != "keyed":
+            return
+        typed = self._figures()
+        if typed is None:
+            return
+        source = report.typed if report.typed is not None else report.said
+        wrong = self._slips(source, typed, at_ms)
+        self.work.append(Typed(report.site, report.seat, self.since_ms, at_ms, self._count_fields(), wrong))
+        self.number, self.texts = 0, {}
+        self.told = (say("Saved."),)
+        self.room.headquarters.keyed_again(report, typed, self.name)
+        self.take()
+
+
+class ReviewDesk(Desk):
+    """A reviewer: sees what the checks found, and releases a report or sends it back to its chair."""
+
+    role = "reviewer"
+    label = say("At the review desk")
+
+    def _report(self) -> Report | None:
+        return next(iter(self.room.headquarters.waiting("in review")), None)
+
+    def steps(self, at_ms: int, world: Any, aids: frozenset[str]) -> tuple[Step, ...]:
+        """The oldest report that the checks stopped."""
+        report = self._report()
+        if report is None or report.typed is None:
+            return (
+                Step(
+                    "desk:free", say("Review"), (say("Nothing waits for a review."),), feedback=self.told, place="desk"
+                ),
+            )
+        precinct = self.room.precinct_of(self.room.seats[report.seat])
+        tables = [self._table(say("First entry"), report.typed)]
+        buttons = []
+        story = [say("Counted: {people} people.", people=report.typed.attendees), *findings(report.codes)]
+        if report.differs and report.again is not None:
+            tables.append(self._table(say("Second entry"), report.again))
+            story.append(say("The two entries differ."))
+            buttons += [Button("first", say("Take the first entry")), Button("second", say("Take the second entry"))]
+        tables.append(self._table(say("The worksheet, as the chair reads it to you"), report.said))
+        if not report.differs:
+            buttons.append(Button("release", say("Release")))
+        buttons += [
+            Button("correct", say("Enter what the worksheet says"), "other"),
+            Button("send_back", say("Send back to the chair"), "other"),
+        ]
+        return (
+            Step(
+                f"desk:review:{report.number}",
+                say("Report {number}: {precinct}", number=report.number, precinct=precinct),
+                tuple(story),
+                tables=tuple(tables),
+                buttons=tuple(buttons),
+                feedback=self.told,
+                place="desk",
+            ),
+        )
+
+    def _do(self, action: str, fields: Mapping[str, str], at_ms: int) -> None:
+        report = self._report()
+        office = self.room.headquarters
+        if report is None or report.typed is None:
+            return
+        if action == "first" and report.differs:
+            office.take(report, report.typed, self.name)
+            self.told = (say("The first entry counts."),)
+        elif action == "second" and report.again is not None and report.differs:
+            office.take(report, report.again, self.name)
+            self.told = (say("The second entry counts."),)
+        elif action == "correct":
+            office.take(report, report.said, self.name)
+            self.told = (say("The report says what the worksheet says."),)
+        elif action == "send_back":
+            if same(report.typed, report.said) and not report.codes:
+                self._err("sent_back", at_ms, say("A report that breaks no rule was sent back."))
+            office.send_back(report, self.name)
+            self.told = (say("The chair is called."),)
+            return
+        elif action == "release" and not report.differs:
+            if not same(report.typed, report.said):
+                self._err("released", at_ms, say("A report was released that is not what the worksheet says."))
+            elif report.codes and not any(one.called_back for one in office.reports if one.seat == report.seat):
+                self._err(
+                    "released", at_ms, say("A report that breaks a rule was released before its chair was asked.")
+                )
+            office.release(report, self.name)
+            self.told = (say("Released."),)
+            return
+        else:
+            return
+        report.codes = office.codes(report)
+        if not report.codes:
+            office.release(report, self.name)
+
+    def _err(self, kind: str, at_ms: int, given: Text) -> None:
+        rule = say("A reviewer compares a report with its worksheet; what breaks a rule goes back to its chair once.")
+        self.mistakes.append(Mistake(kind, self.stage, at_ms, given, say("Compare, then decide."), rule))

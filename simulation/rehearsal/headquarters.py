@@ -1,0 +1,264 @@
+"""Headquarters, as far as the room's own precincts go: what came in, what was typed, what was caught, what is released.
+
+Reports of the simulated rest stay in the model. Checks are those of `simulation.rules.record` on figures as typed.
+Knows nothing of how a report is spoken or shown.
+"""
+
+# ruff: noqa: ARG002  # who hears of an inject is told all of it
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from simpy import Event as SimPyEvent
+
+from simulation.night import records
+from simulation.night.order import Channel, Rank, Stream
+from simulation.night.reporting import screen
+from simulation.randomness import Integers
+from simulation.rehearsal.world import Figures
+from simulation.rules.record import explain
+
+if TYPE_CHECKING:
+    from simulation.rehearsal.room import Room
+
+Via = Literal["app", "phone", "photo"]
+State = Literal["to type", "to key again", "in review", "returned", "released", "replaced"]
+
+
+@dataclass(slots=True)
+class Report:
+    """One report of a precinct of the room, from its arrival to its release."""
+
+    number: int  # in the order of arrival
+    seat: str
+    site: int
+    via: Via
+    at_ms: int
+    said: Figures  # what the chair sent, said or photographed
+    typed: Figures | None  # what headquarters holds
+    operator: str = ""  # who typed it: a seat's id, "" for the chair himself or a simulated one
+    again: Figures | None = None  # keyed a second time
+    clerk: str = ""
+    state: State = "to type"
+    codes: tuple[str, ...] = ()  # findings of the checks: keys of `rules.record.KINDS`, and "attendance"
+    differs: bool = False  # the two entries do
+    reviewer: str = ""
+    caught: list[str] = field(default_factory=list)  # what was put right before release
+    released_ms: int | None = None
+    returned_ms: int | None = None
+    called_back: bool = False
+
+    @property
+    def held(self) -> Figures | None:
+        """What headquarters goes by."""
+        return self.typed
+
+
+class Headquarters:
+    """Reports of the room's precincts. `reports` holds all of them in the order of arrival."""
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.reports: list[Report] = []
+
+    def affected(self, effect: str, data: Mapping[str, Any], seats: Sequence[str], at_ms: int) -> None:
+        """An inject at headquarters: a chair is called for a result that is held already, or corrected wrongly."""
+        if effect == "wrong_correction":
+            for seat in seats:
+                report = self.last_of(seat)
+                if report is not None and report.typed is not None and report.typed.delegates:
+                    awarded = dict(report.typed.delegates)
+                    largest = max(sorted(awarded), key=lambda group: awarded[group])
+                    awarded[largest] += 1
+                    report.typed = Figures(
+                        report.typed.attendees, report.typed.first_alignment, report.typed.final, awarded
+                    )
+                    report.codes = self.codes(report)
+
+    def last_of(self, seat: str) -> Report | None:
+        """The report of a seat that counts."""
+        return next((one for one in reversed(self.reports) if one.seat == seat and one.state != "replaced"), None)
+
+    def waiting(self, state: State) -> list[Report]:
+        """Reports that wait for somebody, the oldest first."""
+        return [one for one in self.reports if one.state == state]
+
+    # Arrivals
+
+    def by_app(self, seat: str, site: int, figures: Figures) -> None:
+        """The chair typed it himself."""
+        self._arrives(seat, site, "app", figures, figures, "")
+
+    def by_phone(self, seat: str, site: int, said: Figures, keyed: Integers | None, operator: str) -> None:
+        """An operator wrote down what he heard; a simulated one (`keyed`: to be typed) with the night's errors."""
+        typed = said if keyed is None else self._keyed(site, said, keyed, Channel.PHONE)
+        self._arrives(seat, site, "phone", said, typed, operator)
+
+    def by_operator(self, seat: str, site: int, said: Figures, typed: Figures, operator: str) -> None:
+        """An operator of flesh and blood wrote down what he heard."""
+        self._arrives(seat, site, "phone", said, typed, operator)
+
+    def by_photo(self, seat: str, site: int, figures: Figures) -> bool:
+        """A photo of the worksheet; False where nobody was given a number for that."""
+        office = self.room.setting.office
+        if not (office.to_inbox and office.readers):
+            return False
+        report = self._arrives(seat, site, "photo", figures, None, "")
+        if not self._staffed("entry"):
+            self.room.hotline.clock.process(self._is_read(report))
+        return True
+
+    def _arrives(self, seat: str, site: int, via: Via, said: Figures, typed: Figures | None, operator: str) -> Report:
+        before = self.last_of(seat)
+        if before is not None:
+            before.state = "replaced"
+        report = Report(len(self.reports) + 1, seat, site, via, self.room.now_ms, said, typed, operator)
+        self.reports.append(report)
+        received = self.room.hotline.rest.headquarters.received_at
+        if received[site] < 0:
+            received[site] = self.room.now_ms
+        if typed is not None:
+            self._is_typed(report)
+        self._tell_desks()
+        return report
+
+    def _is_read(self, report: Report) -> Generator[SimPyEvent, object, None]:
+        """A simulated reader types a photo."""
+        hotline, setting = self.room.hotline, self.room.setting
+        yield hotline.rest.inbox.turn()
+        place = int(setting.roster.places[report.site])
+        reading = setting.luck.duration(setting.office.reading, Stream.READING, place)
+        yield hotline.clock.after(reading, Rank.MESSAGE_READ, report.site, 1)
+        hotline.rest.inbox.done()
+        if report.state == "to type":
+            report.typed = self._keyed(report.site, report.said, hotline.array_of(report.said), Channel.INBOX)
+            self._is_typed(report)
+
+    def _keyed(self, site: int, said: Figures, record: Integers, channel: Channel) -> Figures:
+        """What a simulated clerk types, with the night's keying errors at this precinct's address."""
+        setting = self.room.setting
+        luck, office = setting.luck, setting.office
+        typed = np.zeros_like(record)
+        records.key(
+            *(luck.seed, luck.night, int(setting.roster.places[site])),
+            int(office.field_share[channel]),
+            office.ballot,
+            office.kinds,
+            record,
+            setting.worksheets[0][(site + 1) % setting.sites],
+            typed,
+        )
+        return self.room.hotline.figures_of(typed, said.attendees)
+
+    # Checks
+
+    def _is_typed(self, report: Report) -> None:
+        if report.via != "app" and self._staffed("entry") and report.clerk == "":
+            report.state = "to key again"
+            self._tell_desks()
+            return
+        self._check(report)
+
+    def keyed_again(self, report: Report, figures: Figures, clerk: str) -> None:
+        """A second person typed it."""
+        report.clerk = clerk
+        if report.typed is None:  # a photo, read by this person alone
+            report.typed = figures
+        else:
+            report.again = figures
+            report.differs = not same(report.typed, figures)
+        self._check(report)
+        self._tell_desks()
+
+    def _check(self, report: Report) -> None:
+        report.codes = self.codes(report)
+        if not report.codes and not report.differs:
+            self._release(report)
+            return
+        report.state = "in review"
+        if not self._staffed("reviewer"):
+            self.room.hotline.clock.process(self._is_reviewed(report))
+
+    def codes(self, report: Report) -> tuple[str, ...]:
+        """What the checks find: keys of `rules.record.KINDS`, and "attendance"."""
+        figures = report.typed
+        assert figures is not None  # only what is typed is checked
+        precinct = self.room.seats[report.seat].precinct
+        delegates = int(precinct.delegates) if precinct is not None else 0
+        office = self.room.setting.office
+        record = self.room.hotline.array_of(figures)
+        found = int(screen(record, delegates, office.regime, office.ballot, office.checks))
+        codes = explain(found)
+        if office.checks and sum(figures.first_alignment.values()) != figures.attendees and not office.ballot:
+            codes.append("attendance")
+        return tuple(codes)
+
+    def _is_reviewed(self, report: Report) -> Generator[SimPyEvent, object, None]:
+        """A simulated reviewer compares it with what the chair says; his errors stay, and he is called back once."""
+        hotline, setting = self.room.hotline, self.room.setting
+        place = int(setting.roster.places[report.site])
+        duration = setting.luck.duration(setting.office.review, Stream.REVIEW, place)
+        yield hotline.clock.after(duration, Rank.REVIEW_ENDS, report.site)
+        if report.state != "in review":
+            return
+        self.take(report, report.said, "")
+        report.codes = self.codes(report)
+        known = [one for one in self.reports if one.seat == report.seat and one.called_back]
+        if report.codes and not known:
+            self.send_back(report, "")
+        else:
+            self._release(report)
+
+    def take(self, report: Report, figures: Figures, reviewer: str) -> None:
+        """A reviewer decides which figures are the chair's."""
+        if report.typed is not None and not same(report.typed, figures):
+            report.caught.append("keying")
+        report.typed, report.differs, report.reviewer = figures, False, reviewer
+
+    def send_back(self, report: Report, reviewer: str) -> None:
+        """The chair is called back: the figures break a rule."""
+        report.state, report.returned_ms, report.reviewer = "returned", self.room.now_ms, reviewer
+        report.called_back = True
+        seat = self.room.seats.get(report.seat)
+        if seat is not None:
+            data = {"codes": list(report.codes), "report": report.number}
+            seat.doing.affected("called_back", data, self.room.now_ms)
+            self.room.touched.add(report.seat)
+        self._tell_desks()
+
+    def release(self, report: Report, reviewer: str) -> None:
+        """A reviewer lets it through."""
+        report.reviewer = reviewer
+        self._release(report)
+        self._tell_desks()
+
+    def _release(self, report: Report) -> None:
+        report.state, report.released_ms = "released", self.room.now_ms
+        before = [one for one in self.reports if one.seat == report.seat and one is not report]
+        if any(one.called_back for one in before) and not report.codes:
+            report.caught.append("chair")
+
+    def _staffed(self, role: str) -> bool:
+        return any(seat.role == role and (seat.person is not None or seat.bot) for seat in self.room.seats.values())
+
+    def _tell_desks(self) -> None:
+        for name, seat in self.room.seats.items():
+            if seat.role == "entry":
+                seat.doing.take()  # type: ignore[attr-defined]  # an EntryDesk: which desks there are, the room knows
+            if seat.role in ("entry", "reviewer"):
+                self.room.touched.add(name)
+
+
+def same(one: Figures, other: Figures) -> bool:
+    """Whether two reports say the same; groups without anybody may be left out."""
+
+    def plain(counts: Mapping[str, int]) -> dict[str, int]:
+        return {group: count for group, count in counts.items() if count}
+
+    return one.attendees == other.attendees and all(
+        plain(getattr(one, part)) == plain(getattr(other, part)) for part in ("first_alignment", "final", "delegates")
+    )

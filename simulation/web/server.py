@@ -1,0 +1,391 @@
+"""The server of a rehearsal: its addresses, who may open which, and the task that lets the night go on.
+
+Nothing leaves it: no page names another host. Tokens stand in paths, therefore no access log and no referrer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from simulation.rehearsal.room import ROLES
+from simulation.rehearsal.view import Text
+from simulation.web import render, words
+from simulation.web.limits import WrongCodes
+from simulation.web.live import Client, Clients, Shown
+from simulation.web.seat import SeatShown
+
+if TYPE_CHECKING:
+    from simulation.rehearsal.debrief import Debrief
+    from simulation.rehearsal.running import Changes, Rehearsal
+
+_LOG = logging.getLogger(__name__)
+
+Kind = Literal["trainer", "projector", "seat"]
+
+PULSE_S = 0.2  # how often the night goes on, and pages are told
+SEAT_PAUSE_S, ROOM_PAUSE_S = 0.05, 0.25  # the shortest time between two messages to a seat's page, to a trainer's
+LONGEST_FORM = 4096  # bytes
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "X-Robots-Tag": "noindex",
+}
+
+
+@dataclass
+class Served:
+    """A rehearsal that this server has open."""
+
+    rehearsal: Rehearsal
+    language: str | None = None  # of pages where nobody clicked another
+    clients: Clients = field(init=False)
+    rows: dict[str, tuple[Any, str]] = field(default_factory=dict)  # of the board, as they were made last
+    pictures: dict[tuple[str, str], Any] = field(default_factory=dict)  # of pages that many see, until the next pulse
+    decks: dict[str, tuple[Any, str]] = field(default_factory=dict)  # by language: what was sent of it, and its block
+    debriefed: tuple[Any, Debrief] | None = None  # the last one, and what it was made of
+    _touched: set[str] = field(default_factory=set)
+    _all: bool = False  # more than single seats may look different
+    _board: bool = False  # the trainer's and the projector's pages may
+
+    def __post_init__(self) -> None:
+        self.clients = Clients(self._came, self._went)
+        self.rehearsal.subscribe(self._changed)
+
+    def _changed(self, changes: Changes) -> None:
+        self._touched |= changes.seats
+        self._all |= changes.clock
+        self._board |= changes.board
+
+    def _came(self, seat: str) -> None:
+        self.rehearsal.do("connected", seat, {})
+
+    def _went(self, seat: str) -> None:
+        self.rehearsal.do("disconnected", seat, {})
+
+    def whose(self, token: str) -> Kind | None:
+        """What a token of this rehearsal opens."""
+        if self.rehearsal.is_trainer(token):
+            return "trainer"
+        if self.rehearsal.is_projector(token):
+            return "projector"
+        return "seat" if self.rehearsal.seat_of(token) is not None else None
+
+    def pulse(self) -> None:
+        """Let the night go on, and tell the pages that may look different."""
+        self.rehearsal.tick()
+        touched, everybody, board = self._touched, self._all, self._board
+        self._touched, self._all, self._board = set(), False, False
+        if not (touched or everybody or board):
+            return
+        self.pictures.clear()
+
+        def concerned(client: Client) -> bool:
+            if client.kind != "seat":
+                return True
+            return everybody or self.rehearsal.seat_of(client.token) in touched
+
+        self.clients.wake(concerned)
+
+
+class Site:
+    """What a request finds: the rehearsals that are open, by their tokens and codes."""
+
+    def __init__(self, address: str = "") -> None:
+        self.address = address  # as people in the room type it
+        self.open: list[Served] = []
+        self.wrong_codes = WrongCodes()
+
+    def by_token(self, token: str) -> tuple[Served, Kind] | None:
+        """The rehearsal of a token, and what it opens there."""
+        for served in self.open:
+            kind = served.whose(token)
+            if kind is not None:
+                return served, kind
+        return None
+
+    def by_code(self, code: str) -> Served | None:
+        """The rehearsal of a join code, however it was typed."""
+        plain = plain_code(code)
+        return next((one for one in self.open if plain_code(one.rehearsal.join_code) == plain), None)
+
+    def language(self, connection: HTTPConnection, served: Served | None = None) -> str:
+        """Of this page."""
+        default = served or next(iter(self.open), None)
+        cookie, accepted = connection.cookies.get("language"), connection.headers.get("accept-language", "")
+        return words.chosen(cookie, default.language if default else None, accepted)
+
+
+def plain_code(code: str) -> str:
+    """A join code without what people put between its letters."""
+    return "".join(letter for letter in code.upper() if letter.isalnum())
+
+
+def create_app(rehearsal: Rehearsal, *, address: str = "", language: str | None = None) -> Starlette:
+    """The pages of a rehearsal. `address` is what stands on them for people to type."""
+    from simulation.web import debrief, trainer
+
+    site = Site(address)
+    site.open.append(Served(rehearsal, language))
+
+    @contextlib.asynccontextmanager
+    async def running(_: Starlette) -> AsyncIterator[None]:
+        async def pulses() -> None:
+            while True:
+                began = time.monotonic()
+                for served in site.open:
+                    try:
+                        served.pulse()
+                    except Exception:  # one thing that went wrong does not stop the evening for everybody
+                        _LOG.exception("the night could not go on")
+                        await asyncio.sleep(1)
+                await asyncio.sleep(max(0.02, PULSE_S - (time.monotonic() - began)))
+
+        task = asyncio.create_task(pulses())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    routes = [
+        Route("/", joining, methods=["GET", "POST"]),
+        Route("/assets/{hash}/{name}", served_asset),
+        Route("/language", change_language, methods=["POST"]),
+        Route("/seat/{token}", seat_page),
+        WebSocketRoute("/seat/{token}/live", seat_live),
+        *trainer.routes(),
+        *debrief.routes(),
+    ]
+    app = Starlette(routes=routes, lifespan=running, exception_handlers={404: missing})
+    app.state.site = site
+    app.add_middleware(Guarded)
+    return app
+
+
+class Guarded:
+    """Every answer's headers; no socket for other sites' pages."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and not _own_origin(scope):
+            await send({"type": "websocket.close", "code": 4403})
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message.setdefault("headers", [])
+                present = {name for name, _ in headers}
+                added = _HEADERS if b"cache-control" in present else _HEADERS | {"Cache-Control": "no-store"}
+                headers.extend((name.lower().encode(), value.encode()) for name, value in added.items())
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def _own_origin(scope: Scope) -> bool:
+    """Whether a socket is opened by a page of this server. Forms need no such check: no cookie gives any right."""
+    headers = dict(scope["headers"])
+    origin, host = headers.get(b"origin", b"").decode("latin-1"), headers.get(b"host", b"").decode("latin-1")
+    return bool(host) and urlsplit(origin).netloc == host
+
+
+# Joining
+
+
+async def joining(request: Request) -> Response:
+    """The first page: name and code."""
+    site: Site = request.app.state.site
+    language = site.language(request)
+    code = request.query_params.get("code", "")
+    if request.method == "GET":
+        back = _back(site, request)
+        empty = {"code": code, "name": "", "role": ROLES[0], "roles": ROLES, "wrong": "", "wait_s": 0}
+        return HTMLResponse(render.page("join.html", language, back=back, **empty))
+    form = await form_of(request)
+    name, code, role = (form.get(key, "").strip() for key in ("name", "code", "role"))
+    values: dict[str, Any] = {"code": code, "name": name, "role": role, "back": None, "wrong": "", "wait_s": 0}
+    values["roles"] = ROLES
+    address = request.client.host if request.client else ""
+    now = time.monotonic()
+    wait_s = site.wrong_codes.wait_s(address, now)
+    if wait_s > 0:
+        values |= {"wrong": "wait", "wait_s": int(wait_s) + 1}
+        html = render.page("join.html", language, **values)
+        return HTMLResponse(html, 429, {"Retry-After": str(values["wait_s"])})
+    served = site.by_code(code)
+    if served is None:
+        site.wrong_codes.wrong(address, now)
+        values["wrong"] = "code"
+        return HTMLResponse(render.page("join.html", language, **values), 403)
+    joined = served.rehearsal.join(served.rehearsal.join_code, name, role)
+    if isinstance(joined, Text):
+        values["wrong"] = words.words(language)(joined)
+        return HTMLResponse(render.page("join.html", language, **values), 400)
+    response = RedirectResponse(f"/seat/{joined.token}", 303)
+    response.set_cookie("seat", joined.token, max_age=86_400, httponly=True, samesite="lax")
+    return response
+
+
+def _back(site: Site, request: Request) -> dict[str, str] | None:
+    """The seat that this browser had: who closed the page by mistake finds it again."""
+    token = request.cookies.get("seat", "")
+    known = site.by_token(token)
+    if known is None or known[1] != "seat":
+        return None
+    rehearsal = known[0].rehearsal
+    return {"token": token, "name": rehearsal.view(rehearsal.seat_of(token) or "").name}
+
+
+async def form_of(request: Request) -> Mapping[str, str]:
+    """What a form sent; nothing of one that is too long."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LONGEST_FORM:
+            return {}
+    return {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+
+
+async def change_language(request: Request) -> Response:
+    """A click on a language: for this browser, from now on."""
+    form = await form_of(request)
+    back = form.get("back", "/")
+    response = RedirectResponse(back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/", 303)
+    if form.get("language") in words.LANGUAGES:
+        response.set_cookie("language", form["language"], max_age=30 * 86_400, samesite="lax")
+    return response
+
+
+async def served_asset(request: Request) -> Response:
+    """What pages load."""
+    found = render.assets().get(request.path_params["name"])
+    if found is None:
+        return await missing(request, None)
+    return Response(found[0], media_type=found[1], headers={"Cache-Control": "public, max-age=31536000, immutable"})
+
+
+async def missing(request: Request, _: Any) -> Response:
+    """There is no such page, or the link is nobody's."""
+    return HTMLResponse(render.page("missing.html", request.app.state.site.language(request)), 404)
+
+
+# A volunteer's page
+
+
+async def seat_page(request: Request) -> Response:
+    """A person's page, whatever seat is theirs now."""
+    site: Site = request.app.state.site
+    token = request.path_params["token"]
+    known = site.by_token(token)
+    if known is None or known[1] != "seat":
+        return await missing(request, None)
+    served = known[0]
+    language = site.language(request, served)
+    shown = SeatShown(served.rehearsal, token, language)
+    framed = frame(request, served, token, shown.clock())
+    return HTMLResponse(render.page("seat.html", language, **shown.values(), **framed))
+
+
+def frame(connection: HTTPConnection, served: Served, kept_as: str, clock: Mapping[str, Any]) -> dict[str, Any]:
+    """What the frame of a living page needs. `kept_as` is under which its typed text is kept in the browser."""
+    return {
+        "path": connection.url.path,
+        "query": "",
+        "kept_as": hashlib.sha256(kept_as.encode()).hexdigest()[:16],
+        "clock": clock,
+        "title": served.rehearsal.title,
+    }
+
+
+async def seat_live(socket: WebSocket) -> None:
+    """Its socket."""
+    await live(socket, "seat", lambda served, token, language: SeatShown(served.rehearsal, token, language))
+
+
+async def live(
+    socket: WebSocket,
+    kind: Kind,
+    made: Callable[[Served, str, str], Shown],
+    pause_s: float = SEAT_PAUSE_S,
+) -> None:
+    """Serve a page's socket to whom its token belongs."""
+    site: Site = socket.app.state.site
+    token = socket.path_params["token"]
+    known = site.by_token(token)
+    await socket.accept()
+    if known is None or known[1] != kind:
+        await socket.close(4404)
+        return
+    served = known[0]
+    shown = made(served, token, site.language(socket, served))
+    seat = served.rehearsal.seat_of(token) if kind == "seat" else None
+    await served.clients.serve(Client(socket, shown, kind, token, pause_s), seat or "")
+
+
+def links(rehearsal: Rehearsal, url: str) -> dict[str, str]:
+    """What the command prints: the address, the trainer's and the projector's link, the join code."""
+    return {
+        "url": url,
+        "trainer_url": f"{url}trainer/{rehearsal.trainer_token}",
+        "projector_url": f"{url}projector/{rehearsal.projector_token}",
+        "join_code": rehearsal.join_code,
+    }
+
+
+def serve(
+    rehearsal: Rehearsal,
+    host: str,
+    port: int,
+    *,
+    language: str | None = None,
+    ready: Callable[[dict[str, str]], None] = lambda links: None,
+) -> None:
+    """Serve a rehearsal until Ctrl-C. `ready` gets the links as soon as the port is bound; port 0 takes a free one."""
+    import socket as sockets
+
+    import uvicorn
+
+    family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
+    listening = sockets.socket(family, sockets.SOCK_STREAM)
+    listening.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+    listening.bind((host, port))
+    listening.listen(2048)  # whoever comes from now on waits instead of being refused
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{listening.getsockname()[1]}/"
+    app = create_app(rehearsal, address=url, language=language)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws_max_size=65_536,
+        ws_ping_interval=5.0,
+        ws_ping_timeout=10.0,
+        timeout_graceful_shutdown=2,
+        h11_max_incomplete_event_size=32_768,
+    )
+    ready(links(rehearsal, url))
+    uvicorn.Server(config).run(sockets=[listening])
