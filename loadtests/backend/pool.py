@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LOW_PRIORITY = 10  # niceness: a tenth of what each other thread gets, where both could run
+LOW_PRIORITY = 5  # niceness: a third of what another thread gets, where both could run
 
 
 class PoolBusyError(Exception):
