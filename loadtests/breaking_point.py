@@ -34,6 +34,7 @@ LENGTHS_S = (SHORT_S, STEP_S)
 BUDGET_S = 240.0
 WIDTH = 0.05  # of the interval, as a share of its low end
 CONFIDENCE = 0.95
+BROKEN_OFF = "it was broken off"  # why an answer is no better, after Ctrl-C
 LEAST_PER_S = 1.0  # below this nothing is searched
 USED_UP = 0.9  # of one core or disk: then it is what ran out
 _TRIES = 2  # voided so often in a row at one load: the generator cannot give it
@@ -198,8 +199,10 @@ def search(
     try:
         state.bracket()
         state.narrow(width)
-    except _EndedError as ended:
+    except SearchEndedError as ended:
         state.ended = str(ended)
+    except KeyboardInterrupt:
+        state.ended = BROKEN_OFF
     low, high = state.interval()
     limited_by, valid, why = state.limit(low, high, width)
     broke = Counter(f.objective.text for t in state.trials if t.counts for f in t.judgement.broken)
@@ -261,8 +264,8 @@ the backend.
 """
 
 
-class _EndedError(Exception):
-    """Why the search cannot go on."""
+class SearchEndedError(Exception):
+    """Why the search cannot go on; `measure` may say so as well. What was found until then is the answer."""
 
 
 @dataclass
@@ -366,8 +369,8 @@ class _Search:
         return tried
 
     @property
-    def over(self) -> _EndedError:
-        return _EndedError(f"the {self.budget_s:.0f} s that a search may take were over")
+    def over(self) -> SearchEndedError:
+        return SearchEndedError(f"the {self.budget_s:.0f} s that a search may take were over")
 
     def make_well(self) -> None:
         """Nothing, unless the last trial broke."""
@@ -385,7 +388,7 @@ class _Search:
         if self.unwell and self.left_s < seconds:
             raise self.over
         if self.unwell:
-            raise _EndedError("the backend did not come back within a minute of rest after it was overloaded")
+            raise SearchEndedError("the backend did not come back within a minute of rest after it was overloaded")
 
     @property
     def belief(self) -> _Belief:

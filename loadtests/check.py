@@ -103,15 +103,19 @@ class Night:
 
     def report(self, site: Site) -> Report:
         """A lawful report: everybody in two groups, both viable, three in five in the first."""
-        from simulation.rules.law import satellite_delegates
-
         people = max(_SMALLEST, self.expected[site.code])
         second = 2 * people // 5 if len(site.groups) > 1 else 0
         counts = dict.fromkeys(site.groups, 0) | {site.groups[-1]: second}
         counts[site.groups[0]] = people - second
-        delegates = satellite_delegates(people) if site.code in self.satellites else site.delegates
-        award = (0,) * len(counts) if self.ballot else outcomes(list(counts.values()), delegates, people).awards[0]
-        return Report(people, counts, counts, dict(zip(counts, award, strict=True)))
+        return Report(people, counts, counts, self.delegates(site, people, counts))
+
+    def delegates(self, site: Site, people: int, counts: Mapping[str, int]) -> dict[str, int]:
+        """What the rules award for a final alignment of so many people."""
+        from simulation.rules.law import satellite_delegates
+
+        elects = satellite_delegates(people) if site.code in self.satellites else site.delegates
+        award = (0,) * len(counts) if self.ballot else outcomes(list(counts.values()), elects, people).awards[0]
+        return dict(zip(counts, award, strict=True))
 
     def account_of(self, site: Site, accounts: Accounts) -> Account | None:
         """Who chairs a site; lists of other backends may name it by its id."""

@@ -200,7 +200,7 @@ class _Connection:
         self._writing: Any = None
         self._secure: _Secure | None = None
         self._parser: Any = None
-        self._out = b""
+        self._out: bytes | memoryview = b""
         self._number = -1
         self._whole = self._keeps = False
         self._has_head = self._has_length = False
@@ -280,24 +280,24 @@ class _Connection:
         """Write what can be written now."""
         if self._secure is not None:
             if self._out and not self.is_opening:
-                self._secure.encrypt(self._out)
+                self._secure.encrypt(bytes(self._out))
                 self._out = b""
             self._secure.waiting += self._secure.outgoing.read()
-            waiting = self._secure.waiting
+            waiting: bytes | memoryview = self._secure.waiting
         else:
             waiting = self._out
         try:
-            sent = self._socket.send(waiting) if waiting else 0
+            sent = self._socket.send(waiting) if len(waiting) else 0
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError as error:
             self.fail(_named(error))
             return
-        rest = waiting[sent:] if sent < len(waiting) else b""
+        rest = sent < len(waiting)
         if self._secure is not None:
-            self._secure.waiting = rest
+            self._secure.waiting = bytes(waiting[sent:])
         else:
-            self._out = rest
+            self._out = memoryview(waiting)[sent:] if rest else b""  # a photo is not copied again with every part
         if rest:
             if not self._writing.active:
                 self._writing.start(self._flush)

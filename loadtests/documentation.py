@@ -1,4 +1,4 @@
-"""The page of docs/ that `python -m loadtests.documentation .` writes from the code of the load tests."""
+"""The pages of docs/ that `python -m loadtests.documentation .` writes from the code of the load tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from pathlib import Path
 
 def pages() -> dict[str, str]:
     """File name to text of every generated page."""
-    return {"backend.md": backend_markdown()}
+    from loadtests.faults import faults_markdown
+
+    return {
+        "backend.md": backend_markdown(),
+        "faults.md": faults_markdown(),
+        "load-tests.md": load_tests_markdown(),
+    }
 
 
 def backend_markdown() -> str:
@@ -39,6 +45,32 @@ def backend_markdown() -> str:
         )
     )
 
+
+def load_tests_markdown() -> str:
+    """What can be asked of a backend under load, how it is found out, and the metrics of a run."""
+    from loadtests import breaking_point, live, objectives
+
+    method = breaking_point.method_markdown()
+    return "\n".join((objectives.metrics_markdown(), method, _DRIFT, _LIVE, live.metrics_markdown()))
+
+
+_DRIFT = """\
+## What counts as a drift
+
+`caucus loadtest soak` samples latency, memory and file handles once a stretch (a minute, or less in short soaks). The
+slope is Sen's: the median of all slopes between two samples. Whether it is more than luck is tested by Mann and
+Kendall, with as many independent samples as the autocorrelation of what the slope leaves over allows (Yue and Wang
+2004): without that, a steady service whose samples hang together is called leaking far too often. A drift is told where
+luck does as much in fewer than 1 soak of 100 and the figure moved by a twentieth of its level or more. The first fifth
+of the time is left out, in which caches fill.
+"""
+
+_LIVE = """\
+## Metrics while a run goes on
+
+With `--prometheus HOST:PORT` the process that makes load (Locust's master, where there are several) shows these; none
+of them costs the generator anything until somebody asks.
+"""
 
 _INTRODUCTION = """\
 # The reporting backend

@@ -26,7 +26,7 @@ from locust.env import Environment
 
 from loadtests.client import Client, UnableError, allow_connections
 from loadtests.contract import Reply
-from loadtests.generator_process import Judge, Requests
+from loadtests.generator_process import Finished, Judge, Requests
 from loadtests.guards import Target
 from loadtests.trial import Sample, Status
 from loadtests.workload import Schedule
@@ -44,7 +44,8 @@ class Limits:
     """How far a generator goes."""
 
     under_way: int = MOST_UNDER_WAY  # what is due beyond that is dropped, and counts as failed
-    timeout_s: float = 10.0
+    timeout_s: float = 10.0  # of each try
+    retries: int = 0  # so often a request that was not answered well is sent again, at once
     warm: int | None = None  # connections that are open at the start; None: for a tenth of a second of requests
 
 
@@ -60,6 +61,7 @@ class Generator:
         target: Target,
         *,
         judge: Judge | None = None,
+        finished: Finished | None = None,
         limits: Limits | None = None,
         headers: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
@@ -70,6 +72,7 @@ class Generator:
         if target.scheme == "https" and tls is None:
             tls = ssl.create_default_context()
         self.requests, self.judge, self.limits, self.environment = requests, judge, limits, environment
+        self.finished = finished
         self.most = allow_connections(limits.under_way)
         self.client = Client(
             target,
@@ -97,8 +100,9 @@ class Generator:
         gc.freeze()  # what is here already is not looked through again: that takes milliseconds
         try:
             self._walk(run)
-            while self.client.under_way:
+            while self.client.under_way or run.answers:
                 gevent.sleep(0.005)
+                self._report(run)  # which may try again
         finally:
             gevent.killall(helpers)
             if self.client.under_way:  # broken off
@@ -111,6 +115,14 @@ class Generator:
     def close(self) -> None:
         """Hang up."""
         self.client.close()
+
+    def lateness_s(self) -> float | None:
+        """How late the last thousand requests of a schedule that is being kept were sent: p99."""
+        if self._run is None:
+            return None
+        sent, due = np.frombuffer(self._run.sent, np.int64), self._run.schedule.due_ns
+        last = np.flatnonzero(sent >= 0)[-1000:]
+        return float(np.quantile(sent[last] - due[last], 0.99)) / 1e9 if len(last) else None
 
     def _walk(self, run: _Run) -> None:
         due, start, under_way, most = run.due, run.start, self.client.under_way, self.most
@@ -133,7 +145,10 @@ class Generator:
         try:
             request = self.requests(run.index[number])
             run.kinds[number] = (request.method, request.name)
-            run.sent[number] = self.client.send(number, request) - run.start
+            run.attempts[number] += 1
+            sent = self.client.send(number, request) - run.start
+            if run.sent[number] < 0:
+                run.sent[number] = sent
         except UnableError as error:
             self._done(number, time.monotonic_ns(), Status.UNABLE, 0, None, str(error))
         except Exception as error:  # whatever a source of requests may do
@@ -172,8 +187,12 @@ class Generator:
                     problem = f"HTTP {status}"
             if problem:
                 run.problems[problem] += 1
+                if self._tries_again(run, number):
+                    continue
             else:
                 run.ok[number] = 1
+            if self.finished is not None and run.attempts[number]:
+                self.finished(run.index[number])
             if fire is not None:
                 method, name = run.kinds[number]
                 due, done = run.due[number], run.done[number]
@@ -187,6 +206,15 @@ class Generator:
                     start_time=run.started_at + due / 1e9,
                     response=reply,
                 )
+
+    def _tries_again(self, run: _Run, number: int) -> bool:
+        """Whether a client sends once more what was not answered well."""
+        if not 0 < run.attempts[number] <= self.limits.retries or run.status[number] == Status.UNABLE:
+            return False
+        if len(self.client.under_way) >= self.most:
+            return False
+        self._send(run, number)
+        return True
 
     @staticmethod
     def _judged(judge: Judge, index: int, reply: Reply) -> str:
@@ -211,6 +239,7 @@ class _Run:
         self.sent = array("q", [-1]) * size
         self.done = array("q", [-1]) * size
         self.status = array("i", [0]) * size
+        self.attempts = array("i", [0]) * size
         self.ok = bytearray(size)
         names = [("", name or "request") for name in schedule.operations]
         self.kinds: list[tuple[str, str]] = [names[which] for which in schedule.operation.tolist()]
@@ -243,6 +272,7 @@ class _Run:
             done=np.frombuffer(self.done, np.int64),
             status=np.frombuffer(self.status, np.int32).astype(np.int64),
             ok=np.frombuffer(self.ok, np.bool_),
+            attempts=np.frombuffer(self.attempts, np.int32).astype(np.int64),
             cpu={f"{socket.gethostname()}-{os.getpid()}": self.cpu},
             problems=dict(self.problems),
         )

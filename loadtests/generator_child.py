@@ -25,6 +25,7 @@ from locust.env import Environment
 from locust.rpc.protocol import Message
 from locust.runners import STATE_INIT, STATE_RUNNING, MasterRunner, WorkerRunner
 
+from loadtests import live
 from loadtests.generator import Generator, Limits
 from loadtests.generator_process import GeneratorError, Source, receive, send
 from loadtests.guards import Target
@@ -85,8 +86,14 @@ class Maker:
             )
             self._order = kept
         self._generator.requests, self._generator.judge = source.requests, source.judge
+        self._generator.finished = source.finished
         self._schedule = schedule
         self._generator.warm(schedule)
+
+    @property
+    def generator(self) -> Generator | None:
+        """What makes load here; None before the first order."""
+        return self._generator
 
     def go(self) -> Sample:
         """Keep the schedule that was prepared."""
@@ -177,7 +184,8 @@ class Coordinator:
                 raise GeneratorError(f"worker {worker} makes another schedule of the same description")
         self.environment.events.test_start.fire(environment=self.environment)  # type: ignore[no-untyped-call]  # as above
         self.runner.update_state(STATE_RUNNING)
-        longest = schedule.seconds + Limits(**order.get("limits", {})).timeout_s + 30.0
+        limits = Limits(**order.get("limits", {}))
+        longest = schedule.seconds + limits.timeout_s * (1 + limits.retries) + 30.0
         try:
             results = self._ask(_GO, {worker: {"trial": self._trial} for worker in workers}, longest)
         finally:
@@ -254,6 +262,7 @@ def _serve(orders: BinaryIO, answers: BinaryIO, listens: tuple[str, int] | None)
     else:
         environment.create_local_runner()
         maker, port = Maker(environment), 0
+    live.serve(environment, lambda: maker.generator if maker is not None else None)
     send(answers, {"port": port})
     while (heard := _in_thread(receive, orders)) is not None:
         asked, blob = heard

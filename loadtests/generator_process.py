@@ -36,14 +36,19 @@ class GeneratorError(Exception):
 
 Requests: TypeAlias = Callable[[int], Request]  # the request at a place of the whole schedule
 Judge: TypeAlias = Callable[[int, Reply], str]  # what is wrong with the reply to it; "" for nothing
+Finished: TypeAlias = Callable[[int], None]  # whatever came of it, it is not asked again
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Requests, and how their replies are judged; without a judge, 2xx and 304 are good."""
+    """Requests, and how their replies are judged; without a judge, 2xx and 304 are good.
+
+    `requests` is asked again for one that is tried again.
+    """
 
     requests: Requests
     judge: Judge | None = None
+    finished: Finished | None = None
 
 
 class Generators:
@@ -115,7 +120,9 @@ class Generators:
     def run(self, schedule: Schedule) -> Sample:
         """Keep a schedule."""
         asked = {"do": "run", "order": self.order, "spec": schedule.spec}
-        within_s = schedule.seconds + self.order["limits"]["timeout_s"] + 2 * _START_S  # as long as anything may take
+        limits = self.order["limits"]
+        tries_s = limits["timeout_s"] * (1 + limits.get("retries", 0))
+        within_s = schedule.seconds + tries_s + 2 * _START_S  # as long as anything may take
         _, data = self._ask(asked, b"" if schedule.spec is not None else schedule.to_bytes(), within_s)
         return Sample.from_bytes(data)
 

@@ -51,10 +51,16 @@ class Launched:
         caucus = Path(sys.executable).with_name("caucus")
         return [str(caucus), "backend", *words, "--data", str(self.data), "--database", self.database]
 
-    def seed(self, night: Scenario, hashing: Hashing, clerks: int, reviewers: int) -> None:
-        """Make the database and its sealed list of PINs, as `caucus backend pins` does."""
+    def seed(
+        self, night: Scenario, hashing: Hashing, clerks: int, reviewers: int, at_full_cost: frozenset[str] = frozenset()
+    ) -> None:
+        """Make the database and its sealed list of PINs, as `caucus backend pins` does.
+
+        `at_full_cost`: the sites whose chairs' PINs are hashed as in earnest, whatever the others' are.
+        """
         from loadtests.backend import storage
         from loadtests.backend.identity import pins
+        from loadtests.backend.settings import Hashing
 
         self.data.mkdir(parents=True, exist_ok=True)
         with _on(self.cores):
@@ -64,6 +70,11 @@ class Launched:
         staff = {"clerk": clerks, "reviewer": reviewers, "administrator": 1, "observer": 1}
         issued = pins.make((site.code for site in self._held.sites()), staff, ())
         pins.issue(self._held, issued, self.pins, hashing, lambda *_: None)
+        if at_full_cost:
+            costly = [one for one in issued if one.site in at_full_cost]
+            again = self.pins.with_suffix(".again")
+            pins.issue(self._held, costly, again, Hashing(), lambda *_: None)  # the same PINs
+            again.unlink()
 
     @property
     def database_url(self) -> str:
@@ -126,6 +137,11 @@ class Launched:
                 process.kill()
         with suppress(psutil.TimeoutExpired):
             first.wait(10)
+
+    def start_database(self) -> None:
+        """Start the embedded PostgreSQL again where it has ended, and wait until it answers."""
+        assert self._held is not None
+        self._held.revive()
 
     @property
     def database_process(self) -> int | None:
@@ -201,17 +217,18 @@ def launched(
     hashing: Hashing | None = None,
     clerks: int = 20,
     reviewers: int = 4,
+    at_full_cost: frozenset[str] = frozenset(),
     **more: Any,
 ) -> Iterator[Launched]:
     """A new backend in the folder `data`, ready, with its list of PINs beside it; stopped at the end.
 
-    `hashing`: the cost of PINs; None: next to none.
+    `hashing`: the cost of PINs; None: next to none, but for the chairs of the sites `at_full_cost`.
     """
     from loadtests.backend.settings import Hashing
 
     backend = Launched(data, database, data.with_name(f"{data.name}-pins.csv"), **more)
     try:
-        backend.seed(night, hashing or Hashing(memory_kib=CHEAP_KIB, passes=1), clerks, reviewers)
+        backend.seed(night, hashing or Hashing(memory_kib=CHEAP_KIB, passes=1), clerks, reviewers, at_full_cost)
         backend.start()
         yield backend
     finally:

@@ -34,11 +34,11 @@ class Sender:
         if ca is not None and self._tls is None:
             raise InputError(f"--ca {ca}: the target is http://, which shows no certificate")
 
-    def __call__(self, request: Request) -> Reply:
-        """The reply; NoAnswerError where there is none."""
+    def __call__(self, request: Request, source: str = "") -> Reply:
+        """The reply; NoAnswerError where there is none. `source`: the address of this machine that it comes from."""
         self._pace.take()
         target = self.target
-        connection = _Connection(target, self._tls, self._timeout_s)
+        connection = _Connection(target, self._tls, self._timeout_s, source)
         headers = {**self._identification, **request.headers, "Connection": "close"}
         try:
             connection.request(request.method, target.prefix + request.path, request.body, headers)
@@ -72,10 +72,10 @@ def trusting(ca: Path | None) -> ssl.SSLContext:
 class _Connection(http.client.HTTPConnection):
     """A connection whose Host and certificate are the target's name, and whose other end is an address we checked."""
 
-    def __init__(self, target: Target, tls: ssl.SSLContext | None, timeout_s: float) -> None:
+    def __init__(self, target: Target, tls: ssl.SSLContext | None, timeout_s: float, source: str) -> None:
         super().__init__(target.host, target.port, timeout=timeout_s)
         self.default_port = 443 if tls is not None else 80  # which port the Host header leaves out
-        self._target, self._tls = target, tls
+        self._target, self._tls, self._source = target, tls, source
 
     def connect(self) -> None:
         """Connect to the first address that answers."""
@@ -88,7 +88,8 @@ class _Connection(http.client.HTTPConnection):
         failure = OSError("it has no address")
         for address in self._target.addresses:
             try:
-                return socket.create_connection((address, self._target.port), self.timeout)
+                source = (self._source, 0) if self._source and ":" not in address else None
+                return socket.create_connection((address, self._target.port), self.timeout, source)
             except OSError as error:
                 failure = error
         raise failure

@@ -26,7 +26,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Truths: TypeAlias = npt.NDArray[np.bool_]
 
 SECOND = 1_000_000_000
-LATE_S = 0.010  # p99 of the generator's lateness; or, if that is less, this share of the latency that is asked for:
+LATE_S = 0.010  # p99 of the generator's lateness; where a latency is asked for, this share of it instead:
 LATE_SHARE = 0.05
 BUSY_SHARE = 0.80  # of one core, in any second
 SENT_SHARE = 0.99
@@ -57,6 +57,11 @@ class Sample:
     ok: Truths
     cpu: Mapping[str, Sequence[float]] = field(default_factory=dict)  # per generator process: share of a core by second
     problems: Mapping[str, int] = field(default_factory=dict)  # why requests failed, and how often
+    attempts: Integers = field(default_factory=lambda: np.zeros(0, np.int64))  # how often each was sent; none: once
+
+    def __post_init__(self) -> None:
+        if len(self.attempts) != len(self.due):
+            object.__setattr__(self, "attempts", (self.sent >= 0).astype(np.int64))
 
     def __len__(self) -> int:
         return len(self.due)
@@ -135,7 +140,7 @@ class Sample:
             )
 
 
-_ROWS = ("index", "operation", "due", "sent", "done", "status", "ok")
+_ROWS = ("index", "operation", "due", "sent", "done", "status", "ok", "attempts")
 
 
 def _table(rows: Sequence[Sequence[float]]) -> Floats:
@@ -228,7 +233,7 @@ class Trial:
     @cached_property
     def void(self) -> str | None:
         """Why the trial says nothing about the backend; None: it counts."""
-        late = LATE_S if self.objective_s is None else min(LATE_S, LATE_SHARE * self.objective_s)
+        late = LATE_S if self.objective_s is None else LATE_SHARE * self.objective_s
         unable = int(np.count_nonzero(self.sample.status == Status.UNABLE))
         if self.generator_cpu > BUSY_SHARE:
             return (

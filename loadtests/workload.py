@@ -49,6 +49,7 @@ class Schedule:
     operations: tuple[str, ...]
     seconds: float  # how long requests are due; the last one may be due earlier
     spec: Mapping[str, Any] | None = field(default=None)  # what `made` makes the same whole schedule of
+    share: tuple[int, int] = (0, 1)  # whose it is: the k-th of so many workers'
 
     def __len__(self) -> int:
         return len(self.due_ns)
@@ -62,7 +63,7 @@ class Schedule:
         """The share of the k-th of so many workers: all of a subject's requests or none. Together it is the whole."""
         if not 0 <= k < of:
             raise ValueError(f"part {k} of {of}: expected 0 to {of - 1}")
-        return self._only(self.subject % of == k)
+        return replace(self._only(self.subject % of == k), share=(k, of))
 
     def of(self, *operations: str) -> Schedule:
         """Only these operations."""
@@ -229,6 +230,14 @@ def night(
     )
 
 
+def first_request_at_ms(
+    evening: Evening, operations: Sequence[Operation] = _NIGHT, *, readers: int = 0, until_ms: int | None = None
+) -> int:
+    """The time of the night at which the schedule of `night` begins."""
+    found = _requests(evening, operations, readers, evening.ends_at_ms if until_ms is None else until_ms)
+    return int(found.at_ms.min(initial=evening.ends_at_ms))
+
+
 class _Planned(NamedTuple):
     """When, what (which of the operations) and whose; in no order."""
 
@@ -279,31 +288,61 @@ def _visits(evening: Evening, readers: int, until_ms: int) -> tuple[Integers, In
     return first[reader] + nth * every[reader], reader
 
 
-def peak_minute(scenario: Scenario, nights: int = 40, seed: int = 1, *, readers: int = 0) -> dict[str, float]:
+class Peak(NamedTuple):
     """What "one caucus night" is: requests a second in the busiest minute, the 95th percentile over simulated nights.
 
-    By flow, and of all of them together ("mix"). A minute begins at any time. Flows that no night has are 0. `readers`
-    are followed for four hours: all of them have come by then, and keep to their pace.
+    By flow, and of all of them together ("mix"). `shares` are those of each operation in the busiest minute of all.
+    """
+
+    per_s: Mapping[str, float]
+    shares: Mapping[Operation, float]
+
+
+def peak_minute(scenario: Scenario, nights: int = 40, seed: int = 1, *, readers: int = 0) -> dict[str, float]:
+    """How many requests a second one caucus night is, by flow and of all of them together ("mix"): see `peak`."""
+    return dict(peak(scenario, nights, seed, readers=readers).per_s)
+
+
+def peak(scenario: Scenario, nights: int = 40, seed: int = 1, *, readers: int = 0) -> Peak:
+    """The busiest minutes of simulated nights, which begin at any time. Flows that no night has are 0.
+
+    `readers` are followed for four hours: all of them have come by then, and keep to their pace.
     """
     from loadtests.evening import evening
 
     found: dict[str, list[float]] = {name: [] for name in (*FLOWS, "mix")}
+    counts = np.zeros(len(_NIGHT))
     for number in range(nights):
         tonight = evening(scenario, seed, number, small_photos=True)
         plan = _requests(tonight, _NIGHT, 0, tonight.ends_at_ms)
         looks, _ = _visits(tonight, readers, tonight.call_to_order_ms + _READ_MS)
-        at_ms = np.concatenate((plan.at_ms, np.repeat(looks, len(_LOOK))))
-        operation = np.concatenate((plan.operation, np.full(len(looks) * len(_LOOK), _NIGHT.index(_LOOK[0]))))
+        at_ms = np.concatenate((plan.at_ms, np.tile(looks, len(_LOOK))))
+        operation = np.concatenate((plan.operation, np.repeat([_NIGHT.index(name) for name in _LOOK], len(looks))))
         for flow, peaks in found.items():
             wanted = np.array([flow == "mix" or name in FLOWS[flow] for name in _NIGHT])
             peaks.append(_busiest(np.sort(at_ms[wanted[operation]])) / 60)
-    return {flow: float(np.quantile(peaks, 0.95, method="higher")) for flow, peaks in found.items()}
+        requests, begins_ms = _busiest_minute(np.sort(at_ms))
+        within = (at_ms >= begins_ms) & (at_ms < begins_ms + 60_000)
+        if requests:
+            counts += np.bincount(operation[within], minlength=len(_NIGHT)) / requests
+    return Peak(
+        {flow: float(np.quantile(peaks, 0.95, method="higher")) for flow, peaks in found.items()},
+        {name: float(count) for name, count in zip(_NIGHT, counts / max(1e-9, counts.sum()), strict=True) if count},
+    )
 
 
 def _busiest(at_ms: Integers) -> int:
     """The most requests in any 60 s."""
-    until = np.searchsorted(at_ms, at_ms + 60_000, side="left")
-    return int(np.max(until - np.arange(len(at_ms)), initial=0))
+    return _busiest_minute(at_ms)[0]
+
+
+def _busiest_minute(at_ms: Integers) -> tuple[int, int]:
+    """The most requests in any 60 s, and when those begin."""
+    if not len(at_ms):
+        return 0, 0
+    within = np.searchsorted(at_ms, at_ms + 60_000, side="left") - np.arange(len(at_ms))
+    first = int(np.argmax(within))
+    return int(within[first]), int(at_ms[first])
 
 
 _KINDS: Mapping[str, Callable[..., Schedule]] = {

@@ -83,6 +83,41 @@ def stall(after_ns: int, length_ns: int) -> Departure:
     return departure
 
 
+def bucket(per_s: float, burst: float) -> Departure:
+    """Answers at once while there are tokens, refuses at once while there are none."""
+    tokens, at = burst, 0
+
+    def departure(now: int) -> int | None:
+        nonlocal tokens, at
+        tokens = min(burst, tokens + (now - at) * per_s / 1e9)
+        at = now
+        if tokens < 1:
+            return None
+        tokens -= 1
+        return now
+
+    return departure
+
+
+def lock(service_ns: int, knee: int, slower: float, slowest: float, room: int) -> Departure:
+    """One server behind a lock: each that waits beyond the knee makes whoever comes then slower, by this share.
+
+    Past the knee it does less the more is asked of it, down to a `slowest` share of its pace.
+    """
+    leaves: deque[int] = deque()
+
+    def departure(now: int) -> int | None:
+        while leaves and leaves[0] <= now:
+            leaves.popleft()
+        if len(leaves) > room:
+            return None
+        takes = service_ns * min(slowest, 1 + slower * max(0, len(leaves) - knee))
+        leaves.append(max(now, leaves[-1] if leaves else 0) + round(takes))
+        return leaves[-1]
+
+    return departure
+
+
 class Server:
     """What came, and what is still to be answered, in the order of its departure."""
 
@@ -186,21 +221,29 @@ async def _serve(departure: Departure, tls: ssl.SSLContext | None) -> None:
 def main() -> None:
     """Serve until told to end."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=["instant", "queue", "stall"])
+    parser.add_argument("kind", choices=["instant", "queue", "stall", "bucket", "lock"])
     parser.add_argument("--servers", type=int, default=1)
     parser.add_argument("--service-ms", type=float, default=1.0)
     parser.add_argument("--room", type=int, default=1_000_000)
     parser.add_argument("--after-s", type=float, default=4.0)
     parser.add_argument("--length-s", type=float, default=1.0)
+    parser.add_argument("--per-s", type=float, default=1000.0, help="tokens of a bucket")
+    parser.add_argument("--burst", type=float, default=50.0)
+    parser.add_argument("--knee", type=int, default=60)
+    parser.add_argument("--slower", type=float, default=0.002)
+    parser.add_argument("--slowest", type=float, default=2.0)
     parser.add_argument("--core", type=int, default=-1)
     parser.add_argument("--certificate", default="", help="PEM file of certificate and key: speak TLS")
     given = parser.parse_args()
     if given.core >= 0:
         os.sched_setaffinity(0, {given.core})
-    kinds = {
+    service_ns = int(given.service_ms * 1e6)
+    kinds: dict[str, Callable[[], Departure]] = {
         "instant": instant,
-        "queue": lambda: queue(given.servers, int(given.service_ms * 1e6), given.room),
+        "queue": lambda: queue(given.servers, service_ns, given.room),
         "stall": lambda: stall(int(given.after_s * 1e9), int(given.length_s * 1e9)),
+        "bucket": lambda: bucket(given.per_s, given.burst),
+        "lock": lambda: lock(service_ns, given.knee, given.slower, given.slowest, given.room),
     }
     tls = None
     if given.certificate:

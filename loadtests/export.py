@@ -1,0 +1,192 @@
+"""A night's schedule for other tools: CSV for any of them, targets for vegeta, a script for k6.
+
+Requests are those of the mapping; where a log-in's answer belongs, `@token@` (or whatever the mapping calls it) stands.
+Nothing is sent, and no PIN is written down: k6 reads the list of log-ins itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import itertools
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from loadtests.contract import Ask, Backend, Operation, Request, Session
+from loadtests.evening import Trouble
+from loadtests.replay import Plan
+from loadtests.users.photo import PNG, photo
+from loadtests.workload import SECOND
+from simulation.errors import InputError
+from simulation.scenario.values import DAY, format_clock
+
+FORMATS = ("csv", "vegeta", "k6")
+_COLUMNS = ("due_s", "clock", "operation", "site", "user", "method", "path", "body_bytes")
+_PICTURE_BYTES = 8_000  # a schedule with every photo in it would be a gigabyte
+_CLERKS = 20
+_WRONG = "000000"  # the PIN of somebody who mistypes it
+_STAGE_S = 5.0  # k6 keeps a rate for so long
+
+
+class _Held(dict[str, object]):
+    """A session that somebody else will have: what the mapping takes from it is named where it belongs."""
+
+    def __missing__(self, name: str) -> str:
+        return f"@{name}@"
+
+    def get(self, name: str, default: object = None) -> object:
+        """Whatever it is asked for is there."""
+        del default
+        return self[name]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One request of the night."""
+
+    due_s: float
+    at_ms: int
+    operation: Operation
+    site: str  # its code; empty for a reader
+    user: str  # who has to be signed in; empty for nobody
+    request: Request
+    photo: bool = False  # the body is the picture
+
+    @property
+    def clock(self) -> str:
+        """The time of the night."""
+        days = self.at_ms // DAY
+        return f"{f'+{days}d ' if days else ''}{format_clock(self.at_ms % DAY)}"
+
+
+def events(plan: Plan, backend: Backend) -> Iterator[Event]:
+    """Every request in the order of its time."""
+    schedule, evening = plan.schedule, plan.evening
+    turns: dict[tuple[int, int], int] = {}
+    clerks = {each.number: number for number, each in enumerate(evening.keyed)}
+    picture = photo("worksheet", _PICTURE_BYTES)
+    rows = zip(schedule.due_ns.tolist(), schedule.operation.tolist(), schedule.subject.tolist(), strict=True)
+    for due_ns, which, subject in rows:
+        operation: Operation = schedule.operations[which]
+        turn = turns[which, subject] = turns.get((which, subject), 0) + 1
+        at_ms = round(float(plan.clock_ms(due_ns)))
+        if subject >= len(evening.sites):
+            yield Event(due_ns / SECOND, at_ms, operation, "", "", backend.build(operation, Ask()))
+            continue
+        each = evening.sites[subject]
+        user = _clerk(clerks[subject], turn) if operation == "clerk" else each.site.code
+        if operation == "login":
+            mistyped = any(one.at_ms == at_ms and one.trouble == Trouble.WRONG_PIN for one in each.failures)
+            ask = Ask(user=user, pin=_WRONG if mistyped else "@pin@", device=f"chair-{subject}")
+        else:
+            report = each.keyed if operation == "clerk" and turn == 1 else each.worksheet
+            key = f"export-{operation.rpartition('.')[2][:15]}-{subject}-{turn}"
+            session = Session(user, f"chair-{subject}", _Held())
+            ask = Ask(session, each.site, report, key=key, photo=picture, photo_type=PNG)
+        request = backend.build(operation, ask)
+        yield Event(due_ns / SECOND, at_ms, operation, each.site.code, user, request, request.body == picture)
+
+
+def _clerk(number: int, turn: int) -> str:
+    """One of our backend's clerks: the first and the second entry of a result are keyed by different people."""
+    return f"clerk-{1 + (2 * number + turn - 1) % _CLERKS:02d}"
+
+
+def as_csv(plan: Plan, backend: Backend) -> str:
+    """A row a request: when, what, who, where; without bodies."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for one in events(plan, backend):
+        request = one.request
+        writer.writerow(
+            (f"{one.due_s:.6f}", one.clock, one.operation, one.site, one.user, request.method, request.path,
+             len(request.body or b""))
+        )  # fmt: skip
+    return text.getvalue()
+
+
+def as_vegeta(plan: Plan, backend: Backend, url: str) -> str:
+    """Targets in vegeta's JSON format, a line each, in order: `vegeta attack -format=json -lazy -rate ...`."""
+    lines = []
+    for one in events(plan, backend):
+        request = one.request
+        target: dict[str, Any] = {"method": request.method, "url": url.rstrip("/") + request.path}
+        if request.body is not None:
+            target["body"] = base64.b64encode(request.body).decode("ascii")
+        target["header"] = {name: [value] for name, value in request.headers.items()}
+        lines.append(json.dumps(target, ensure_ascii=False, separators=(",", ":")))
+    return "\n".join(lines) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """A file; InputError where it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise InputError(f"--out {path}: cannot be written: {error.strerror}") from None
+
+
+def write_k6(folder: Path, plan: Plan, backend: Backend, url: str, mapping: Path) -> None:
+    """night.js, events.json and photo.png: k6 signs everybody in first, then keeps the night's rate."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise InputError(f"--out {folder}: is there already: choose another name") from None
+    except OSError as error:
+        raise InputError(f"--out {folder}: cannot be written: {error.strerror}") from None
+    rows = []
+    for one in events(plan, backend):
+        request = one.request
+        row: dict[str, Any] = {
+            "due_s": round(one.due_s, 3), "name": one.operation, "method": request.method, "path": request.path,
+            "headers": dict(request.headers), "user": one.user,
+        }  # fmt: skip
+        if one.photo:
+            row["photo"] = True
+        elif request.body is not None:
+            row["body"] = request.body.decode("utf-8")
+        rows.append(row)
+    (folder / "events.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+    (folder / "photo.png").write_bytes(photo("worksheet", _PICTURE_BYTES))
+    script = files("loadtests").joinpath("k6.js").read_text(encoding="utf-8")
+    settings = {"target": url.rstrip("/"), "stages": _stages(plan), "login": _login(backend, mapping)}
+    script = script.replace("__SETTINGS__", json.dumps(settings, indent=2))
+    (folder / "night.js").write_text(script, encoding="utf-8")
+
+
+def _stages(plan: Plan) -> list[dict[str, Any]]:
+    """Requests in each few seconds, as k6's arrival rates want them: the steps add up to the night."""
+    schedule = plan.schedule
+    width = int(_STAGE_S * SECOND)
+    counts = [0] * (int(schedule.due_ns[-1] // width) + 1)
+    for due in schedule.due_ns.tolist():
+        counts[due // width] += 1
+    stages = []
+    for count, several in itertools.groupby(counts):
+        length = _STAGE_S * len(list(several))
+        stages += [{"target": count, "duration": "0s"}, {"target": count, "duration": f"{length:g}s"}]
+    return stages
+
+
+def _login(backend: Backend, mapping: Path) -> dict[str, Any] | None:
+    """How k6 signs somebody in, where the mapping says it with JSON pointers."""
+    if "login" not in backend.operations:
+        return None
+    try:
+        extract: Mapping[str, Any] = tomllib.loads(mapping.read_text("utf-8")).get("login", {}).get("extract", {})
+    except (OSError, tomllib.TOMLDecodeError):
+        return None
+    pointers = {name: value for name, value in extract.items() if isinstance(value, str) and value.startswith("/")}
+    request = backend.build("login", Ask(user="@user@", pin="@pin@", device="@device@"))
+    return {
+        "method": request.method, "path": request.path, "headers": dict(request.headers),
+        "body": (request.body or b"").decode("utf-8"), "extract": pointers,
+    }  # fmt: skip

@@ -1,0 +1,620 @@
+"""Where each flow breaks, at our own backend (a new one for each flow) or at somebody's: `caucus loadtest break`.
+
+Puts together who is loaded, with what, and what must be true before; `stress` searches, `flows` sends.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loadtests import contract, ledger
+from loadtests.addresses import address, has_source_addresses
+from loadtests.breaking_point import BROKEN_OFF, BUDGET_S, BreakingPoint, SearchEndedError, Tried
+from loadtests.check import Night, reader_session
+from loadtests.contract import Backend, Operation, Report, Session, Site
+from loadtests.flows import FLOWS, SOURCES, WRITES, Kit, has_corrections, packed
+from loadtests.generator_process import GeneratorError
+from loadtests.guards import Target, allowed, identification, new_run_id
+from loadtests.losses import Losses
+from loadtests.mapping import target_backend
+from loadtests.objectives import Objective
+from loadtests.preparing import Preparation, two_reports
+from loadtests.sender import NoAnswerError, Sender
+from loadtests.stress import Made, Stress, listening, sample_of, where
+from loadtests.users.accounts import CLERK, REVIEWER, Account, Accounts, read_accounts
+from loadtests.workload import Peak
+from simulation.errors import InputError, UnfinishedError
+
+if TYPE_CHECKING:
+    from loadtests.faults import Mark, Plan
+    from loadtests.launch import Launched
+    from simulation.scenario import Scenario
+
+SQLITE, EMBEDDED = "sqlite", "embedded-postgres"
+_START_PER_S = {"login": 8.0, "report": 200.0, "photo": 8.0, "clerk": 200.0, "results": 250.0, "mix": 50.0}
+_NEEDS: Mapping[str, tuple[Operation, ...]] = {  # any of these
+    "login": ("login",),
+    "report": ("report", "report.open"),
+    "photo": ("photo",),
+    "clerk": ("clerk",),
+    "results": ("results", "results.page", "results.csv"),
+    "mix": ("report", "report.open", "results", "login"),
+}
+_FREE_SHARE = 0.9  # of sites whose request may be on its way: the others' answers are being read
+_UNDER_WAY, _PHOTOS_UNDER_WAY = 4000, 200
+_MOST_SITES_AFAR = 300  # of a target that is not this machine: what is sent there is slow enough
+_FIRST_PER_S, _FIRST_S = 4.0, 2.0  # a look at whether anything works at all
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What is to be found, and with what: the same for each flow."""
+
+    scenario: Scenario
+    name: str  # as it was asked for
+    peak: Peak
+    objectives: Sequence[Objective]
+    seed: int = 1
+    budget_s: float = BUDGET_S
+    recovers: bool = True
+    workers: int = 1
+    others: int = 0
+    listens: tuple[str, int] = ("127.0.0.1", 0)
+    target: Target | None = None  # None: our own backend is started
+    database: str | None = None  # of our own; of a target, where the ledger reads beside the API
+    mapping: Path | None = None
+    target_class: str | None = None
+    pins: Path | None = None
+    ca: Path | None = None
+    settle_s: float = 15.0
+    plan: Plan | None = None
+    ledgers: Path | None = None  # where ledgers stay; None: they are thrown away
+    at_full_cost: frozenset[str] = (
+        frozenset()
+    )  # sites whose PINs are as dear to check as on the night, beside the flow's
+
+    @property
+    def latency_s(self) -> float | None:
+        """The strictest latency that is asked for: what late means is measured by it."""
+        return min((one.value for one in self.objectives if "latency" in one.metric), default=None)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a flow's search came to."""
+
+    point: BreakingPoint
+    ledger: Mapping[str, Any] | None  # `ledger.held_against`; None where nothing is written
+    at: str | None = None  # which of several operations broke
+    marks: tuple[tuple[float, Mark], ...] = ()  # faults, and when their trial began, from the start of the search
+    notices: tuple[str, ...] = ()
+    shown: str = ""  # the target, without secrets
+    database: str | None = None
+    cores: str = ""
+    workers: int = 1
+
+    @property
+    def was_broken_off(self) -> bool:
+        """Whether somebody pressed Ctrl-C."""
+        return self.point.why == BROKEN_OFF
+
+
+@dataclass(frozen=True)
+class Place:
+    """A backend that is up."""
+
+    target: Target
+    pins: Path | None
+    database: str | None  # its URL, where it may be read
+    kind: str | None  # which database ours has
+    launched: Launched | None = None
+    generator_cores: tuple[int, ...] = ()
+    cores: str = ""
+
+    def watched(self) -> dict[str, list[int]]:
+        """The processes to be watched."""
+        if self.launched is None:
+            return listening(self.target.port) if self.target.loopback else {}
+        found = {
+            "service": self.launched.process and self.launched.process.pid,
+            "database": self.launched.database_process,
+        }
+        return {name: [pid] for name, pid in found.items() if pid}
+
+
+# A backend
+
+
+@contextmanager
+def ours(job: Job, flow: str, folder: Path, told: Callable[[str], None]) -> Iterator[Place]:
+    """A new backend of our own, on cores that the generator leaves to it."""
+    from loadtests.launch import launched
+
+    mine, its = split_cores()
+    database = job.database or SQLITE
+    url = f"sqlite:///{folder / 'backend' / 'caucus.db'}" if database == SQLITE else database
+    sites = Night.of(job.scenario).sites
+    at_full_cost = (
+        frozenset(site.code for site in _parts(sites, flow, ours=True)["login"]) if _signs_in(flow) else frozenset()
+    )
+    told(f"starting the backend with {'SQLite' if database == SQLITE else 'PostgreSQL'}, {len(sites):,} sites")
+    with launched(
+        folder / "backend",
+        url,
+        job.scenario,
+        scenario=job.name,
+        cores=frozenset(its),
+        at_full_cost=at_full_cost | job.at_full_cost,
+    ) as backend:
+        cores = f"generator on {_shown(mine)}, service and database on {_shown(its)}" if its else ""
+        yield Place(
+            allowed(backend.url), backend.pins, backend.database_url, "sqlite" if database == SQLITE else "postgresql",
+            backend, mine, cores,
+        )  # fmt: skip
+
+
+def split_cores() -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The generator's cores and the backend's: half each; nothing is pinned where there is but one."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        return (), ()
+    return tuple(cores[: len(cores) // 2]), tuple(cores[len(cores) // 2 :])
+
+
+def _shown(cores: Sequence[int]) -> str:
+    return f"core{'s' * (len(cores) > 1)} {', '.join(map(str, cores))}"
+
+
+def _signs_in(flow: str) -> bool:
+    return flow in ("login", "mix")
+
+
+def _parts(sites: Sequence[Site], flow: str, *, ours: bool) -> dict[str, tuple[Site, ...]]:
+    """Who reports by app, whose result is keyed, who only signs in.
+
+    At a backend that lasts longer than one flow no site is used for two things, now or later; a mix needs all three.
+    """
+    all_of_them = tuple(sites)
+    if ours and flow in ("report", "photo", "results"):
+        return {"chairs": all_of_them, "keyed": (), "login": ()}
+    if ours and flow == "clerk":
+        return {"chairs": (), "keyed": all_of_them, "login": ()}
+    a, b = len(sites) * 6 // 10, len(sites) * 8 // 10
+    if len(sites) < 5:
+        return dict.fromkeys(("chairs", "keyed", "login"), all_of_them)
+    return {"chairs": all_of_them[:a], "keyed": all_of_them[a:b], "login": all_of_them[b:]}
+
+
+# A flow
+
+
+def lacks(job: Job, flow: str) -> str:
+    """What the backend does not have that a flow needs; empty where it has all."""
+    groups = Night.of(job.scenario).sites[0].groups
+    return _lacking(target_backend(job.mapping, job.target_class, new_run_id(), groups), flow)
+
+
+def _lacking(backend: Backend, flow: str) -> str:
+    return "" if set(_NEEDS[flow]) & backend.operations else f"the mapping has no [{_NEEDS[flow][0]}]"
+
+
+def find(job: Job, flow: str, told: Callable[[str], None], tried: Callable[[Tried], None]) -> Found:
+    """The breaking point of a flow. InputError where it cannot be loaded, UnfinishedError where the backend is gone."""
+    with at_backend(job, flow, told) as place:
+        return place.searched(tried)
+
+
+@contextmanager
+def at_backend(job: Job, flow: str, told: Callable[[str], None]) -> Iterator[Load]:
+    """A flow at its backend: ours, which is started for it and ends with the block, or somebody's."""
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="caucus-load-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            if job.target is not None:
+                place = Place(job.target, job.pins, job.database, None)
+            else:
+                place = stack.enter_context(ours(job, flow, folder, told))
+            kept = folder / "ledger" if job.ledgers is None else job.ledgers
+            yield Load(job, flow, place, kept, told)
+        except GeneratorError as error:
+            raise UnfinishedError(f"load could not be made: {error}") from None
+        except NoAnswerError as error:
+            raise UnfinishedError(str(error)) from None
+
+
+@dataclass
+class Load:
+    """One flow at one backend."""
+
+    job: Job
+    flow: str
+    place: Place
+    folder: Path  # of the ledger
+    told: Callable[[str], None]
+    run_id: str = field(default_factory=new_run_id)
+    notices: list[str] = field(default_factory=list)
+    marks: list[tuple[float, Mark]] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)  # the search
+
+    def searched(self, tried: Callable[[Tried], None]) -> Found:
+        """Prepare, search, see how it comes back, and hold the ledger against the backend."""
+        job, flow = self.job, self.flow
+        with self.opened() as stress:
+            start, cap = _START_PER_S[flow], stress.made.target.rate_cap_per_s
+            point = stress.find(
+                job.objectives,
+                flow=flow,
+                start_per_s=min(start, cap or start),
+                night_per_s=job.peak.per_s.get(flow) or None,
+                budget_s=job.budget_s,
+                recovers=job.recovers,
+                tried=tried,
+            )
+            workers = stress.workers
+        return Found(
+            point, self.reconciled(), where(point.trials), tuple(self.marks), tuple(self.notices), self.shown,
+            self.place.kind, self.place.cores, workers,
+        )  # fmt: skip
+
+    @property
+    def shown(self) -> str:
+        """Who is loaded, for people."""
+        return self.place.target.url if self.job.target else "our own backend"
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """The backend and its log-ins are known, and the ledger is open."""
+        job, flow = self.job, self.flow
+        self.night = Night.of(job.scenario)
+        self.backend: Backend = target_backend(job.mapping, job.target_class, self.run_id, self.night.sites[0].groups)
+        needs = _NEEDS.get(flow, ())
+        if needs and not set(needs) & self.backend.operations:
+            raise InputError(f"--flow {flow}: the mapping has no [{needs[0]}]: this backend has no such flow")
+        self.send = Sender(self.place.target, self.run_id, job.ca)
+        self.accounts = read_accounts(self.place.pins) if self.place.pins else Accounts.none()
+        self.writer = ledger.Ledger(self.folder, self.run_id)
+        try:
+            self.reader = self._reader()
+            yield
+        finally:
+            self.writer.close()
+
+    @property
+    def preparation(self) -> Preparation:
+        """Who signs people in, and has sites report."""
+        return Preparation(self.backend, self.send, self.writer, self.told)
+
+    @contextmanager
+    def through(self) -> Iterator[Target]:
+        """The target that is to be loaded: with faults, what stands before it."""
+        with ExitStack() as stack:
+            target = self.place.target
+            if self.job.plan:
+                target = stack.enter_context(self.job.plan.around(self.place.launched, target))
+            self.began, self.marks = time.monotonic(), []
+            yield target
+
+    @contextmanager
+    def opened(self) -> Iterator[Stress]:
+        """Everything prepared, and generators that wait for what to send; faults run around each trial."""
+        with self.ready():
+            kit = self._kit()
+            losses = Losses(self.backend, self.send, self.reader, self.folder, contract.evening(self.backend))
+            losses.begin_at(dict(kit.progress))  # type: ignore[arg-type]  # rows of two
+            with self.through() as target, self._stress(kit, losses, target) as stress:
+                self._works_at_all(stress)
+                self.began, self.marks = time.monotonic(), []
+                yield stress
+
+    def _stress(self, kit: Kit, losses: Losses, target: Target) -> Stress:
+        job, flow = self.job, self.flow
+        writes = flow in WRITES
+        corrects = not writes or self._goes_on(kit)
+        number = 0
+
+        def arguments() -> dict[str, Any]:
+            nonlocal number
+            number += 1
+            progress = {site: list(row) for site, row in losses.progress.items()}
+            return replace(kit, name=f"{self.run_id}-{number}", progress=progress).as_arguments()
+
+        sites = len(kit.keyed) if flow == "clerk" else len(kit.chairs)
+        chairs = [address("chair", n) for n in range(min(2000, max(1, len(kit.logins))))]
+        apart = _signs_in(flow) and target.loopback and ":" not in target.addresses[0] and has_source_addresses()
+        made = Made(
+            SOURCES[flow],
+            target,
+            arguments,
+            workers=job.workers,
+            most_workers=max(job.workers, len(self.place.generator_cores) or (os.cpu_count() or 2) // 2),
+            cores=self.place.generator_cores,
+            others=job.others,
+            listens=job.listens,
+            under_way=_most_under_way(flow, sites, corrects=corrects),
+            headers=identification(self.run_id) if job.target else {},
+            sources=tuple(chairs) if apart else (),
+            ca=job.ca,
+        )
+        return Stress(
+            made,
+            seed=job.seed,
+            shares=self._shares() if flow == "mix" else None,
+            objective_s=job.latency_s,
+            watch=self.place.watched,
+            lost=losses.new if writes else lambda: 0,
+            left=(lambda: float("inf")) if corrects else (lambda: self._left(kit, losses)),
+            around=self.faults,
+            told=self.told,
+        )
+
+    @contextmanager
+    def faults(self) -> Iterator[None]:
+        """Faults run in the block; when they did is noted."""
+        if not self.job.plan:
+            yield
+            return
+        at_s = time.monotonic() - self.began
+        with self.job.plan.playing() as marks:
+            yield
+        self.marks += [(at_s, mark) for mark in marks]
+
+    def _works_at_all(self, stress: Stress) -> None:
+        """A handful of requests: a flow that is refused whatever the load has no breaking point."""
+        try:
+            trial = stress.measure(_FIRST_PER_S, _FIRST_S)
+        except SearchEndedError as ended:
+            raise InputError(f"--flow {self.flow}: {ended}: more precincts, or a mapping with corrections") from None
+        if trial.requests and not trial.sample.ok.any():
+            said = _most(trial.sample.problems) or "no answer"
+            raise InputError(
+                f"--flow {self.flow}: not one of {trial.requests} requests a second apart was answered well: {said}"
+            )
+
+    # What must be there before
+
+    def _kit(self) -> Kit:
+        flow, own = self.flow, self.place.launched is not None
+        sites = self.night.sites if self.place.target.loopback else self.night.sites[:_MOST_SITES_AFAR]
+        parts = _parts(sites, flow, ours=own)
+        needs_login = "login" in self.backend.operations and (flow != "results" or own)
+        if needs_login and not self.accounts.chairs and not self.accounts.staff:
+            raise InputError(
+                "who signs in? --pins FILE (user,role,site,pin,totp_secret; `caucus backend pins` writes ours)"
+            )
+        account_of = {site.code: self.night.account_of(site, self.accounts) for site in sites}
+        reports = {site.code: two_reports(self.night, site) for site in sites}
+        preparation = self.preparation
+        sessions: dict[str, Session] = {}
+        chairs = list(parts["chairs"]) if flow in ("report", "photo", "mix") or (flow == "results" and own) else []
+        if needs_login and chairs:
+            with_login = [account for site in chairs if (account := account_of[site.code]) is not None]
+            if not with_login:
+                raise InputError(f"--pins {self.place.pins}: nobody in it chairs a site of {self.job.name}")
+            sessions |= preparation.signed_in(with_login, "chair")
+            chairs = [site for site in chairs if (one := account_of[site.code]) is not None and one.user in sessions]
+        session_of = {site: sessions.get(one.user) if (one := account_of[site.code]) else None for site in chairs}
+        progress: dict[str, tuple[int, Any]] = {} if own else preparation.come(session_of)
+        first = {"photo": len(chairs), "results": len(chairs), "mix": len(chairs) // 2}.get(flow, 0)
+        if first:
+            some = dict(list(session_of.items())[:first])
+            progress = preparation.reported(some, {code: two[0] for code, two in reports.items()}, progress)
+        clerks, reviewers = self.accounts.of(CLERK), self.accounts.of(REVIEWER)
+        if flow in ("clerk", "mix") and "clerk" in self.backend.operations:
+            if needs_login and len(clerks) < 2:
+                raise InputError(f"--pins {self.place.pins}: {len(clerks)} clerks: every result is keyed by two")
+            sessions |= preparation.signed_in(clerks, "clerk")
+            if "review.return" in self.backend.operations and reviewers:
+                sessions |= preparation.signed_in(reviewers, "reviewer")
+        logins = [one for site in parts["login"] if (one := account_of[site.code])] if _signs_in(flow) else []
+        if flow == "login" and not logins:
+            raise InputError(f"--pins {self.place.pins}: nobody in it chairs a site of {self.job.name}")
+        return Kit(
+            name=self.run_id,
+            run_id=self.run_id,
+            flow=flow,
+            mapping=str(self.job.mapping) if self.job.mapping else None,
+            target_class=self.job.target_class,
+            groups=list(self.night.sites[0].groups),
+            ledger=str(self.folder),
+            chairs=self._rows(chairs if flow != "results" else parts["chairs"], account_of, reports),
+            keyed=self._rows(parts["keyed"] if flow in ("clerk", "mix") else (), account_of, reports),
+            sessions={user: [one.device, dict(one.values)] for user, one in sessions.items()},
+            logins=[[one.user, one.role, one.site, one.pin, one.totp_secret] for one in logins],
+            clerks=[one.user for one in clerks if one.user in sessions or not needs_login],
+            reviewers=[one.user for one in reviewers if one.user in sessions or not needs_login],
+            progress={site: list(row) for site, row in progress.items()},
+        )
+
+    def _rows(
+        self,
+        sites: Sequence[Site],
+        account_of: Mapping[str, Account | None],
+        reports: Mapping[str, tuple[Report, Report]],
+    ) -> list[list[Any]]:
+        users = {site.code: one.user if (one := account_of[site.code]) else "" for site in sites}
+        return [packed(site, users[site.code], *reports[site.code]) for site in sites]
+
+    def _shares(self) -> dict[str, float]:
+        """Of the peak minute, those operations that this backend has."""
+        has = self.backend.operations
+        found: dict[str, float] = {name: share for name, share in self.job.peak.shares.items() if name in has}
+        if not found:
+            raise InputError("--flow mix: the mapping has nothing that a night asks for in its busiest minute")
+        return found
+
+    def _goes_on(self, kit: Kit) -> bool:
+        """Whether there is always something more to send."""
+        if self.flow == "clerk":
+            return "review.return" in self.backend.operations and bool(kit.reviewers)
+        steps = contract.evening(self.backend)
+        asked = [step for step in steps if (step == "photo") == (self.flow == "photo")]
+        return all(has_corrections(self.backend, kit.groups, step) for step in asked)
+
+    def _left(self, kit: Kit, losses: Losses) -> float:
+        """How many requests there are, where nothing can be sent twice."""
+        steps = 2 if self.flow == "clerk" else len(contract.evening(self.backend))
+        if self.flow == "report" and "photo" in self.backend.operations:
+            steps -= 1
+        rows, progress = (kit.keyed if self.flow == "clerk" else kit.chairs), losses.progress
+        return float(sum(max(0, steps - progress.get(str(row[1]), (0, None))[0]) for row in rows))
+
+    # What was promised
+
+    def _reader(self) -> Session | None:
+        try:
+            return reader_session(self.backend, self.send, self.accounts)
+        except InputError as error:
+            self.notices.append(f"what is stored is not read: {error}")
+            return None
+
+    def reconciled(self) -> dict[str, Any] | None:
+        """What the ledger says; None where nothing is written."""
+        if self.flow in FLOWS and self.flow not in WRITES:
+            return None
+        self.told("holding the ledger against what is stored")
+        try:
+            entries = ledger.merge(self.folder)
+            return ledger.held_against(
+                entries, self.backend, self.send, self.reader, self.place.database, self.job.settle_s
+            )
+        except (InputError, NoAnswerError) as error:
+            self.notices.append(f"the ledger could not be held against the backend: {error}")
+            return None
+
+
+def _others_here(point: BreakingPoint) -> Iterator[str]:
+    """Why so many trials say nothing, where it is not the generator's own doing."""
+    counted = [one for one in point.trials if one.kind != "probe"]
+    void = sum(one.trial.void is not None for one in counted)
+    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if void >= 3 and 2 * void >= len(counted) and load > 1.5 * cores:
+        yield (
+            f"{void} of {len(counted)} trials are void, and others use this machine (load average {load:.0f} on "
+            f"{cores} cores): a quiet machine answers better"
+        )
+
+
+def _most_under_way(flow: str, sites: int, *, corrects: bool) -> int:
+    """How many requests may wait for their answers: photos fill the memory, and some sites wait for themselves."""
+    one_each = flow == "clerk" or (not corrects and flow != "mix")
+    most = max(1, int(_FREE_SHARE * sites)) if one_each else _UNDER_WAY
+    return min(most, _PHOTOS_UNDER_WAY) if flow == "photo" else min(most, _UNDER_WAY)
+
+
+# In a sentence
+
+_WORDS = {
+    "service.cpu": "CPU of the service",
+    "database.cpu": "CPU of the database",
+    "machine.cpu": "CPU",
+    "machine.disk": "the disk",
+    "generator": "the generator",
+}
+_PLACES = {
+    "login": "the log-in", "report": "the report", "photo": "the photo", "clerk": "the hotline's entries",
+    "results": "the public results",
+}  # fmt: skip
+
+
+def in_words(resource: str | None) -> str:
+    """What ran out, for a sentence; empty where that is not known."""
+    if resource is None:
+        return ""
+    return _WORDS.get(resource, resource.removeprefix("metrics.caucus_").removeprefix("metrics.").replace("_", " "))
+
+
+def sentence(found: Found) -> str:
+    """The answer: "report breaks at 14 times the busiest minute of caucus night (12.6 to 14.9), because of CPU ..."."""
+    point = found.point
+    low, high = point.requests_per_s
+    rates = f"{low:,.4g} to {high:,.4g} requests/s" if high is not None else f"{low:,.4g} requests/s"
+    nights = point.nights
+    if high is None:
+        limit = f"{nights[0]:,.3g} times the busiest minute of caucus night ({rates})" if nights else rates
+        said = [f"{point.flow}: holds at {limit}, and it is not known where it breaks: {point.why}"]
+    else:
+        if nights and nights[1] is not None:
+            middle = (nights[0] + nights[1]) / 2
+            span = f"{nights[0]:,.3g} to {nights[1]:,.3g}; {rates}"
+            what = f"{middle:,.3g} times the busiest minute of caucus night ({span})"
+        else:
+            what = rates
+        at = f", at {_PLACES.get(found.at.partition('.')[0], found.at)}" if found.at and point.flow == "mix" else ""
+        because = f", because of {in_words(point.limited_by)}" if point.limited_by else ""
+        said = [f"{point.flow} breaks at {what}{at}{because}"]
+        if not point.valid:
+            said.append(f"not as sure as it should be: {point.why}")
+        elif point.why:
+            said.append(point.why)
+    said += _recovery_said(point)
+    if found.ledger is not None:
+        said.append(_ledger_said(found.ledger))
+    return "; ".join(said)
+
+
+def _recovery_said(point: BreakingPoint) -> Iterator[str]:
+    for one in point.recoveries:
+        clients = f" with {one.retries} retries" if one.retries else ""
+        if one.metastable:
+            yield f"after an overload{clients} it does not recover (metastable): {one.why}"
+        elif one.recovery_s is not None:
+            yield f"after overload{clients} it recovers in {one.recovery_s:.0f} s"
+        else:
+            yield f"how it recovers{clients} is not known: {one.why}"
+
+
+def _ledger_said(found: Mapping[str, Any]) -> str:
+    if found["clean"]:
+        return f"nothing acknowledged was lost ({found['acknowledged']:,} writes)"
+    wrong = [f"{found[kind]:,} {kind.replace('_', ' ')}" for kind in ledger.KINDS if found[kind]]
+    return f"of {found['acknowledged']:,} acknowledged writes: {', '.join(wrong) or found['verdict']}"
+
+
+def tried_in_words(one: Tried) -> str:
+    """A trial, in a line."""
+    trial = one.trial
+    problems = sample_of(one).problems
+    load = f"{one.rate_per_s:>9,.1f}/s for {trial.seconds:>2.0f} s"
+    if trial.void is not None:
+        return f"{load}: void: {trial.void}"
+    if one.kind == "probe":
+        why = _most(problems)
+        said = f"p50 {_ms(trial.latency_s(0.5))}, {trial.goodput_share:.0%} answered{f' ({why})' if why else ''}"
+        return f"{load}: is it well? {said}"
+    if one.judgement.holds:
+        return f"{load}: holds, p99 {_ms(trial.latency_s(0.99))}"
+    why = _most(problems)
+    return f"{load}: breaks: {', '.join(finding.shown for finding in one.judgement.broken)}{f' ({why})' if why else ''}"
+
+
+def _most(problems: Mapping[str, int]) -> str:
+    """The one that came most often; empty where there was none."""
+    return max(problems, key=lambda problem: problems[problem], default="")
+
+
+def _ms(seconds: float) -> str:
+    return "never" if seconds == float("inf") else f"{seconds * 1000:,.0f} ms"
+
+
+def all_ledgers(found: Sequence[Found]) -> dict[str, Any] | None:
+    """The ledgers of several flows as one."""
+    held = [one.ledger for one in found if one.ledger is not None]
+    if len(held) < 2:
+        return dict(held[0]) if held else None
+    total = dict(held[0])
+    counts = ("acknowledged", *ledger.KINDS, "unanswered")
+    total |= {name: sum(int(one[name]) for one in held) for name in counts}
+    total["clean"] = all(one["clean"] for one in held)
+    total["offending"] = {kind: [row for one in held for row in one["offending"][kind]] for kind in ledger.KINDS}
+    dirty = next((one for one in held if not one["clean"]), held[0])
+    total["verdict"] = dirty["verdict"]
+    return total

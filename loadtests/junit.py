@@ -1,0 +1,114 @@
+"""What a load test was required to keep to, and whether it did: for exit codes, and as JUnit XML for a CI's page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from xml.etree import ElementTree as ET
+
+from simulation.errors import InputError
+
+if TYPE_CHECKING:
+    from loadtests.breaking_point import BreakingPoint
+    from loadtests.objectives import Judgement, Objective
+
+NOT_KEPT = 3  # exit code: something that is required does not hold
+_WRONG = ("lost", "duplicated", "altered", "mis_tallied", "out_of_order")
+
+
+class Check(NamedTuple):
+    """One thing that was required. `group`: of which flow, or which part of a run."""
+
+    group: str
+    name: str
+    holds: bool
+    says: str  # what was found, in a line
+    seconds: float = 0.0
+
+
+def checks_of_break(
+    points: Sequence[BreakingPoint], requirements: Sequence[Objective], ledger: Mapping[str, Any] | None
+) -> list[Check]:
+    """Every requirement of every flow, and nothing lost. A flow whose answer is not valid says so."""
+    found = []
+    for point in points:
+        says = _interval(point)
+        for requirement in requirements:
+            holds = point.meets(requirement)
+            found.append(Check(point.flow, requirement.text, holds, says, point.seconds))
+        if not requirements:  # a page of CI that shows what was found all the same
+            found.append(Check(point.flow, "a breaking point was found", point.valid, says, point.seconds))
+    return found + checks_of_ledger(ledger)
+
+
+def checks_of_judgement(group: str, judgement: Judgement, seconds: float) -> list[Check]:
+    """Every objective in one stretch of load."""
+    return [Check(group, one.objective.text, one.holds, one.shown, seconds) for one in judgement.findings]
+
+
+def checks_of_ledger(ledger: Mapping[str, Any] | None) -> list[Check]:
+    """Whether what was acknowledged is stored; nothing where that was not looked at."""
+    if ledger is None:
+        return []
+    wrong = [f"{ledger[kind]:,} {kind.replace('_', ' ')}" for kind in _WRONG if ledger.get(kind)]
+    says = f"{ledger['acknowledged']:,} acknowledged: " + (", ".join(wrong) or "each stored as it was sent")
+    return [Check("ledger", "nothing lost", not wrong, says)]
+
+
+def exit_code(checks: Iterable[Check]) -> int:
+    """0, or 3 where anything does not hold."""
+    return 0 if all(check.holds for check in checks) else NOT_KEPT
+
+
+def text_of(checks: Iterable[Check]) -> str:
+    """A line each, for a terminal."""
+    return "\n".join(
+        f"{'holds ' if check.holds else 'missed'} {check.group}: {check.name} ({check.says})" for check in checks
+    )
+
+
+def write_junit(path: Path, name: str, checks: Sequence[Check]) -> None:
+    """A JUnit file: one suite a group, one case a check. InputError where it cannot be written."""
+    groups: dict[str, list[Check]] = {}
+    for check in checks:
+        groups.setdefault(check.group, []).append(check)
+    root = ET.Element("testsuites", name=name, tests=str(len(checks)), failures=str(_missed(checks)))
+    for group, several in groups.items():
+        seconds = max(check.seconds for check in several)
+        suite = ET.SubElement(
+            root, "testsuite", name=group, tests=str(len(several)), failures=str(_missed(several)), errors="0",
+            skipped="0", time=f"{seconds:.3f}",
+        )  # fmt: skip
+        for check in several:
+            case = ET.SubElement(
+                suite, "testcase", classname=f"{name}.{group}", name=check.name, time=f"{check.seconds:.3f}"
+            )
+            if not check.holds:
+                ET.SubElement(case, "failure", message=check.says, type="objective missed").text = check.says
+            ET.SubElement(case, "system-out").text = check.says
+    ET.indent(root)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
+    except OSError as error:
+        raise InputError(f"--junit {path}: cannot be written: {error.strerror}") from None
+
+
+def _missed(checks: Iterable[Check]) -> int:
+    return sum(not check.holds for check in checks)
+
+
+def _interval(point: BreakingPoint) -> str:
+    low, high = point.requests_per_s
+    ends = f"{low:.4g}/s or more" if high is None else f"{low:.4g} to {high:.4g}/s"
+    nights = point.nights
+    if nights is not None:
+        ends += (
+            f", {nights[0]:.3g} nights or more" if nights[1] is None else f", {nights[0]:.3g} to {nights[1]:.3g} nights"
+        )
+    if point.recovery_s is not None:
+        ends += f", recovers in {point.recovery_s:.0f} s"
+    elif point.metastable:
+        ends += ", does not recover (metastable)"
+    return ends + ("" if point.valid else f"; not valid: {point.why}")

@@ -1,0 +1,417 @@
+"""A simulated night's very requests, kept to their times by the open generator, beside what the simulation said.
+
+A request goes out when the night has it, whether or not those before it were answered. `source` is called in the
+generator's process; all that it needs is handed to it as plain data. What Locust's users do because of an answer
+(reviews, corrections, waiting) is not in it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from loadtests import contract
+from loadtests.contract import Ask, Backend, Operation, Outcome, Reply, Report, Request, Session, Site, signed_in
+from loadtests.evening import Evening, Trouble
+from loadtests.generator_process import Generators, Source
+from loadtests.guards import Target
+from loadtests.ledger import Ledger
+from loadtests.trial import Sample, Trial
+from loadtests.users.accounts import Account, Accounts
+from loadtests.users.photo import PNG, photo
+from loadtests.workload import SECOND, Schedule, first_request_at_ms, night
+from simulation.errors import InputError
+
+if TYPE_CHECKING:
+    from loadtests.preparing import Preparation
+    from simulation.night import Night
+
+Integers: TypeAlias = npt.NDArray[np.int64]
+
+RETRIES = 2  # of what was not answered well, at once and with the same key; refused figures are added up again instead
+_PICTURES = 12  # that a process keeps; a site sends the one nearest in size to its own
+_LOOKS = ("results.page", "results")
+_DONE: tuple[Operation, ...] = ("report.final", "report")  # with it, headquarters has the result
+_MOST_CLERKS = 20
+
+
+# What is planned
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A night, and when each of its requests is due at this speed."""
+
+    played: Night
+    evening: Evening
+    schedule: Schedule
+    speed: float
+    begins_at_ms: int  # of the night: when the first request is due
+
+    def clock_ms(self, at_ns: Integers | float) -> Any:
+        """The time of the night at which something happened in the replay."""
+        return self.begins_at_ms + np.asarray(at_ns) * self.speed / 1e6
+
+    @property
+    def reported_at_ms(self) -> Integers:
+        """When the simulated headquarters had each site's result; -1: never."""
+        return np.asarray(self.played.played.received_at, np.int64)
+
+    @property
+    def released_at_ms(self) -> Integers:
+        """When the simulated public saw it; -1: never."""
+        return np.asarray(self.played.played.released_at, np.int64)
+
+
+def plan(
+    played: Night,
+    evening: Evening,
+    operations: Sequence[Operation],
+    *,
+    speed: float,
+    readers: int = 0,
+    until_ms: int | None = None,
+) -> Plan:
+    """When each request of the night is due, as far as the backend has `operations`."""
+    schedule = night(evening, speed, operations=operations, readers=readers, until_ms=until_ms)
+    if not len(schedule):
+        raise InputError("the night asks nothing of such a backend: it has none of the operations that a night needs")
+    begins = first_request_at_ms(evening, operations, readers=readers, until_ms=until_ms)
+    return Plan(played, evening, schedule, speed, begins)
+
+
+def asked_of(backend: Backend) -> tuple[Operation, ...]:
+    """The operations of a night that a backend has."""
+    wanted: tuple[Operation, ...] = ("login", *contract.evening(backend), "clerk", "results.page", "results")
+    return tuple(operation for operation in wanted if operation in backend.operations)
+
+
+def check_rate(plan: Plan, target: Target) -> None:
+    """InputError where a target that is not this machine would be asked for more than it may be."""
+    cap = target.rate_cap_per_s
+    busiest = int(plan.schedule.per_second().max(initial=0))
+    if cap is not None and busiest > cap:
+        slower = max(0.1, math.floor(10 * plan.speed * cap / busiest * 0.8) / 10)
+        raise InputError(
+            f"--speed {plan.speed:g}: {busiest} requests in the busiest second; a target that is not this machine gets "
+            f"{cap:.0f} at most: --speed {slower:g}"
+        )
+
+
+# For the generator's process
+
+
+@dataclass(frozen=True)
+class Kit:
+    """All that a process needs, as plain data: goes through a pipe, never over a command line."""
+
+    run_id: str
+    mapping: str | None
+    target_class: str | None
+    groups: Sequence[str]
+    ledger: str  # the folder
+    speed: float
+    begins_at_ms: int
+    sites: Sequence[Mapping[str, Any]]  # in the roster's order: `_row`
+    sessions: Mapping[str, Sequence[Any]] = field(default_factory=dict, repr=False)  # user: device and values
+    logins: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)  # site's code: user, PIN, secret
+
+    def as_arguments(self) -> dict[str, Any]:
+        """For `Generators`."""
+        return {"kit": asdict(self)}
+
+
+def kit(
+    plan: Plan,
+    accounts: Accounts,
+    sessions: Mapping[str, Session],
+    *,
+    run_id: str,
+    mapping: Path | None,
+    target_class: str | None,
+    ledger: Path,
+) -> Kit:
+    """The night as plain data."""
+    evening = plan.evening
+    clerks = [one.user for one in accounts.of("clerk")[:_MOST_CLERKS] if one.user in sessions]
+    turns = {each.number: _keyed_by(number, clerks) for number, each in enumerate(evening.keyed)}
+    rows = []
+    for each in evening.sites:
+        row: dict[str, Any] = {
+            "site": [each.site.code, each.site.id, each.site.county, each.site.precinct, each.site.delegates],
+            "worksheet": _plain(each.worksheet),
+            "picture_bytes": each.photo_bytes,
+            "mistyped_at_ms": [one.at_ms for one in each.failures if one.trouble == Trouble.WRONG_PIN],
+            "clerks": turns.get(each.number, ()),
+        }
+        if each.true != each.worksheet:
+            row["true"] = _plain(each.true)
+        if each.keyed_by_staff and each.keyed != each.worksheet:
+            row["keyed"] = _plain(each.keyed)
+        rows.append(row)
+    return Kit(
+        run_id=run_id,
+        mapping=None if mapping is None else str(mapping.resolve()),
+        target_class=target_class,
+        groups=list(evening.groups),
+        ledger=str(ledger.resolve()),
+        speed=plan.speed,
+        begins_at_ms=plan.begins_at_ms,
+        sites=rows,
+        sessions={user: [session.device, dict(session.values)] for user, session in sessions.items()},
+        logins={code: [one.user, one.pin, one.totp_secret] for code, one in accounts.chairs.items()},
+    )
+
+
+def _keyed_by(number: int, clerks: Sequence[str]) -> tuple[str, ...]:
+    """Who keys a result first, and who after; nobody twice: as `Evening.entries` shares them out."""
+    if len(clerks) < 2:
+        return ()
+    first = number % len(clerks)
+    second = (first + 1 + number // len(clerks) % (len(clerks) - 1)) % len(clerks)
+    return clerks[first], clerks[second]
+
+
+def _plain(report: Report) -> list[Any]:
+    counts = (report.first_alignment, report.final, report.delegates)
+    return [report.attendees, *(list(one.values()) for one in counts)]
+
+
+def source(schedule: Schedule, _: Target, *, kit: Mapping[str, Any]) -> Source:
+    """The requests of the night's share that this process keeps."""
+    player = _Player(schedule, Kit(**kit))
+    return Source(player.request, player.judge, player.finished)
+
+
+@dataclass(slots=True)
+class _Work:
+    """A request on its way: for whom, and what may be said instead where it is refused."""
+
+    operation: Operation
+    ask: Ask
+    readings: list[Report] = field(default_factory=list)
+    must_fail: bool = False  # a mistyped PIN
+    refused: bool = False
+    etag_of: tuple[str, int] | None = None
+
+
+class _Player:
+    """Everybody of the night, in one process."""
+
+    def __init__(self, schedule: Schedule, kit: Kit) -> None:
+        from loadtests.mapping import target_backend
+
+        self._kit = kit
+        self.backend: Backend = target_backend(
+            Path(kit.mapping) if kit.mapping else None, kit.target_class, kit.run_id, tuple(kit.groups)
+        )
+        self.ledger = Ledger(Path(kit.ledger), kit.run_id)
+        self._sessions = {user: Session(user, row[0], row[1]) for user, row in kit.sessions.items()}
+        self._etags: dict[tuple[str, int], str] = {}
+        self._under_way: dict[int, _Work] = {}
+        self._pictures = self._drawn(schedule)
+        self._planned: dict[int, tuple[Operation, int, int, int]] = {}  # operation, whose, when, the how many-eth
+        seen: dict[tuple[int, int], int] = {}
+        at_ms = np.rint(schedule.due_ns * kit.speed / 1e6).astype(np.int64) + kit.begins_at_ms
+        rows = (schedule.index, schedule.operation, schedule.subject, at_ms)
+        for index, operation, subject, at in zip(*(row.tolist() for row in rows), strict=True):
+            turn = seen[operation, subject] = seen.get((operation, subject), 0) + 1
+            self._planned[index] = (schedule.operations[operation], subject, at, turn)
+
+    def _drawn(self, schedule: Schedule) -> dict[int, bytes]:
+        """A few pictures, made before anything is due: a large one takes ten milliseconds."""
+        if "photo" not in schedule.operations:
+            return {}
+        wanted = schedule.subject[schedule.operation == schedule.operations.index("photo")]
+        sizes = sorted(self._kit.sites[number]["picture_bytes"] for number in wanted.tolist())
+        kept = {sizes[len(sizes) * (2 * n + 1) // (2 * _PICTURES)] for n in range(_PICTURES)} if sizes else set()
+        return {size: photo(f"{self._kit.run_id} {size}", size) for size in sorted(kept)}
+
+    # What the generator calls
+
+    def request(self, index: int) -> Request:
+        """What is due; where it is tried again, the same, or figures that were added up again."""
+        work = self._under_way.get(index)
+        if work is None:
+            work = self._under_way[index] = self._work(index)
+        elif work.refused and work.readings:
+            work.ask = replace(work.ask, report=work.readings.pop(0), key=f"{work.ask.key}-again")
+        if work.ask.key:
+            self.ledger.sent(work.operation, work.ask)
+        request = self.backend.build(work.operation, work.ask)
+        if work.operation == "login":  # whoever signs in comes anew
+            return replace(request, headers={**request.headers, "Connection": "close"})
+        return request
+
+    def judge(self, index: int, reply: Reply) -> str:
+        """What is wrong with a reply."""
+        work = self._under_way[index]
+        if reply.status == 304 and work.ask.etag:
+            return ""
+        outcome = self.backend.read(work.operation, reply)
+        work.refused = outcome.verdict == "refused"
+        if work.ask.key:
+            self.ledger.answered(work.operation, work.ask, outcome)
+        if work.must_fail:
+            return "a wrong PIN was let in" if outcome.accepted else ""
+        if not outcome.accepted:
+            return _problem(work.operation, outcome)
+        self._learn(work, outcome, reply)
+        return ""
+
+    def finished(self, index: int) -> None:
+        """Nothing more comes of a request."""
+        self._under_way.pop(index, None)
+
+    def _learn(self, work: _Work, outcome: Outcome, reply: Reply) -> None:
+        if work.operation == "login":
+            self._sessions[work.ask.user] = signed_in(work.ask, outcome)
+        elif work.etag_of is not None and reply.headers.get("etag"):
+            self._etags[work.etag_of] = reply.headers["etag"]
+
+    # Who asks what
+
+    def _work(self, index: int) -> _Work:
+        operation, subject, at_ms, turn = self._planned[index]
+        if operation in _LOOKS:
+            of = (operation, subject)
+            return _Work(operation, Ask(etag=self._etags.get(of, "")), etag_of=of)
+        row = self._kit.sites[subject]
+        code, site_id, county, precinct, delegates = row["site"]
+        site = Site(code, site_id, county, precinct, delegates, tuple(self._kit.groups))
+        if operation == "login":
+            return self._login(site, subject, is_wrong=at_ms in row["mistyped_at_ms"])
+        worksheet, true = self._report(row["worksheet"]), self._report(row.get("true") or row["worksheet"])
+        readings = [worksheet, true]
+        key = f"{self._kit.run_id[:36]}-{operation.rpartition('.')[2][:15]}-{subject}-{turn}"
+        if operation == "clerk":
+            user = row["clerks"][min(turn, 2) - 1] if row["clerks"] else ""
+            if turn == 1 and "keyed" in row:
+                readings.insert(0, self._report(row["keyed"]))
+        else:
+            user = self._kit.logins.get(site.code, ("",))[0]
+        distinct = [one for number, one in enumerate(readings) if one not in readings[:number]]
+        ask = Ask(self._sessions.get(user), site, distinct.pop(0), key=key, photo_type=PNG)
+        if operation == "photo":
+            size = min(self._pictures, key=lambda size: abs(size - row["picture_bytes"]))
+            return _Work(operation, replace(ask, photo=self._pictures[size]))
+        return _Work(operation, ask, distinct)
+
+    def _login(self, site: Site, subject: int, *, is_wrong: bool) -> _Work:
+        user, pin, secret = self._kit.logins.get(site.code, ("", "", ""))
+        if is_wrong:
+            pin = ("1" if pin[:1] != "1" else "2") + pin[1:]
+        account = Account(user, "chair", site.code, pin, secret)
+        ask = Ask(user=user, pin=pin, second_factor=account.second_factor(), device=f"chair-{subject}")
+        return _Work("login", ask, must_fail=is_wrong)
+
+    def _report(self, row: Sequence[Any]) -> Report:
+        people, *counts = row
+        first, final, delegates = (dict(zip(self._kit.groups, one, strict=True)) for one in counts)
+        return Report(people, first, final, delegates)
+
+
+def _problem(operation: Operation, outcome: Outcome) -> str:
+    """A line that is alike for all sites: figures that are refused are of each site's own."""
+    if outcome.verdict == "refused":
+        return f"{operation}: refused (HTTP {outcome.status})"
+    status = f"HTTP {outcome.status}"
+    said = re.sub(r"[0-9]+", "#", outcome.problem.removeprefix(status))
+    return f"{operation}: {status}{said}" if outcome.status else f"{operation}: {said or outcome.verdict}"
+
+
+# Playing it
+
+
+def sign_everybody_in(preparation: Preparation, plan: Plan, accounts: Accounts) -> dict[str, Session]:
+    """The sessions of all who write, before anything is due: their own log-ins of the night are sent besides."""
+    writers = {each.site.code for each in plan.evening.sites if each.by_app}
+    chairs = [one for code, one in accounts.chairs.items() if code in writers]
+    if writers and not chairs and "login" in preparation.backend.operations:
+        raise InputError("--pins: no chair of this night's sites: is it the list of this backend and scenario?")
+    found = preparation.signed_in(chairs, "chair")
+    if plan.evening.keyed and "clerk" in preparation.backend.operations:
+        clerks = accounts.of("clerk")[:_MOST_CLERKS]
+        if len(clerks) < 2:
+            raise InputError(f"--pins: {len(clerks)} clerks: every result is keyed by two")
+        found |= preparation.signed_in(clerks, "clerk")
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Replayed:
+    """What came of it."""
+
+    plan: Plan
+    trial: Trial
+    acknowledged_at_ms: Integers  # by site, the time of the night at which the backend had promised its result; -1
+
+    @property
+    def sites(self) -> int:
+        """On the roster."""
+        return len(self.acknowledged_at_ms)
+
+
+def replayed(plan: Plan, trial: Trial) -> Replayed:
+    """Reads off the requests' three clocks when the backend had each result."""
+    return Replayed(plan, trial, _acknowledged(plan, trial.sample))
+
+
+def _acknowledged(plan: Plan, sample: Sample) -> Integers:
+    """A result by app is there with its last step; one that staff key, with the second entry."""
+    schedule = plan.schedule
+    subject, done_ms = schedule.subject, np.rint(plan.clock_ms(sample.done)).astype(np.int64)
+    found = np.full(len(plan.evening.sites), -1, np.int64)
+    names = np.array(schedule.operations)[schedule.operation]
+    final = next((name for name in _DONE if name in schedule.operations), None)
+    if final is not None:
+        rows = (names == final) & sample.ok
+        found[subject[rows]] = done_ms[rows]
+    rows = (names == "clerk") & sample.ok
+    entries = np.bincount(subject[rows], minlength=len(found))
+    twice = np.zeros(len(found), np.int64)
+    np.maximum.at(twice, subject[rows], done_ms[rows])
+    keyed = entries[: len(found)] >= 2
+    found[keyed] = twice[keyed]
+    return found
+
+
+def play(
+    plan: Plan,
+    target: Target,
+    kit: Kit,
+    *,
+    workers: int = 1,
+    cores: Sequence[int] = (),
+    sources: Sequence[str] = (),
+    ca: Path | None = None,
+    watch: Mapping[str, Sequence[int]] | None = None,
+    around: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Replayed:
+    """Keep the night's times against a target; faults happen `around` it."""
+    with Generators(
+        "loadtests.replay:source",
+        target,
+        kit.as_arguments(),
+        workers=workers,
+        cores=cores,
+        sources=sources,
+        ca=ca,
+    ) as generators:
+        generators.order["limits"]["retries"] = RETRIES
+        with around():
+            trial = generators.trial(plan.schedule, watch=watch)
+    return replayed(plan, trial)
+
+
+def seconds_of(plan: Plan) -> float:
+    """How long the replay takes."""
+    return float(plan.schedule.due_ns[-1] / SECOND) if len(plan.schedule) else 0.0

@@ -1,0 +1,654 @@
+"""The page of a breaking point: where it breaks, because of what, whether it comes back, and what to fix first."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from loadtests.breaking_point import CONFIDENCE, BreakingPoint, Tried
+from loadtests.recovery import HOLDS_S, Recovery
+from loadtests.report.advice import advice
+from loadtests.report.drawing import (
+    LEFT,
+    RIGHT,
+    amount_axis,
+    dots,
+    latency_axis,
+    latency_span,
+    line,
+    load_axis,
+    mark_faults,
+    seconds_axis,
+)
+from loadtests.report.frame import (
+    faults_table,
+    framed,
+    ledger_chapter,
+    ledger_sentence,
+    objective_of_latency,
+)
+from loadtests.report.words import (
+    flow_name,
+    joined,
+    latency,
+    length,
+    middle,
+    operation_name,
+    per_s,
+    place_name,
+    resource_name,
+    sentence,
+    share,
+    significant,
+    span,
+    typeset,
+)
+from loadtests.run_folder import About, Fault, per_second
+from loadtests.trial import Trial
+from simulation.report import plot
+from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
+from simulation.report.plot import Key, Sheet, color
+from simulation.report.words import THIN, number, percent, plural
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SAME = 1.02  # loads that differ by less are a row of the table
+_MOST_KEY_NUMBERS = 4
+
+
+def page(points: Sequence[BreakingPoint], about: About) -> str:
+    """The page; equal input gives equal text."""
+    several = len(points) > 1
+    weakest = _weakest(points)
+    chapters = [_flows(points)] if several else []
+    for point in points:
+        chapters += _chapters(point, about, several)
+    chapters += ledger_chapter(about.ledger)
+    fix = advice(points, about.ledger)
+    if fix:
+        rows = [[str(k), typeset(one.what), typeset(one.why)] for k, one in enumerate(fix, 1)]
+        table = Table("advice-table", "In this order", ["", "what", "why"], rows, text_columns=(0, 1, 2))
+        chapters.append(Chapter("advice", "What to fix first", [Panel("advice-panel", fix[0].what, table=table)]))
+    return framed(
+        about,
+        story=finding(weakest, about),
+        findings=[*(flow_finding(point) for point in points if several), *_more_findings(points)],
+        found_title="What else was found",
+        key_numbers=_key_numbers(points, weakest),
+        basis=_basis(points, about),
+        notices=[sentence(f"{flow_name(p.flow)}: {p.why}; this is no valid answer") for p in points if not p.valid],
+        chapters=chapters,
+        facts=[
+            (
+                "a caucus night",
+                [f"{flow}: {significant(rate, 3)} requests/s" for flow, rate in about.night_per_s.items()],
+            )
+        ],
+    )
+
+
+# In words
+
+
+def finding(point: BreakingPoint, about: About) -> str:
+    """The whole answer in one sentence."""
+    place = about.broke_at.get(point.flow)
+    parts = [_where(point, f"at {operation_name(place)}" if place else place_name(point.flow))]
+    if point.limited_by and point.requests_per_s[1] is not None:
+        parts[0] += f", because of {resource_name(point.limited_by)}"
+    parts += _recovers(point)
+    if about.ledger is not None:
+        parts.append(ledger_sentence(about.ledger))
+    if not point.valid and point.requests_per_s[1] is not None:
+        parts.append("not as sure as it should be")
+    return sentence("; ".join(parts))
+
+
+def flow_finding(point: BreakingPoint) -> str:
+    """The answer for one flow among several."""
+    (low, high), nights = point.requests_per_s, point.nights
+    ends, unit = (nights, "nights") if nights is not None else ((low, high), "requests/s")
+    if ends[1] is None:
+        return f"{_capital(point.flow)}: does not break up to {significant(ends[0], 2)} {unit}."
+    said = f"{middle(ends[0], ends[1])} {unit} ({span(ends[0], ends[1])})" if low else f"below {per_s(ends[1])}"
+    because = f", because of {resource_name(point.limited_by)}" if point.limited_by else ""
+    first = f"; first {_text_of(point.broke[0])}" if point.broke else ""
+    return f"{_capital(point.flow)}: {said}{because}{first}."
+
+
+def _capital(flow: str) -> str:
+    return sentence(flow_name(flow)).rstrip(".")
+
+
+def _where(point: BreakingPoint, place: str) -> str:
+    """Where it breaks, in nights where their size is known."""
+    (low, high), nights, at = point.requests_per_s, point.nights, place
+    in_s = "" if nights is None else f" ({per_s(low)})"
+    if high is None:
+        up_to = f"{significant(nights[0], 2)} times the busiest minute of caucus night" if nights else per_s(low)
+        return f"does not break up to {up_to}{in_s}, {at}"
+    if low == 0:
+        least = f" ({significant(high / point.night_per_s, 2)} nights)" if point.night_per_s else ""
+        return f"breaks at {per_s(high)}{least} already, the least that was tried, {at}"
+    if nights is None or nights[1] is None:
+        return f"breaks at {middle(low, high)} requests/s ({span(low, high)}), {at}"
+    value = middle(nights[0], nights[1])
+    return f"breaks at {value} times the busiest minute of caucus night ({span(nights[0], nights[1])}), {at}"
+
+
+def _recovers(point: BreakingPoint) -> list[str]:
+    alone = next((found for found in point.recoveries if not found.retries), None)
+    insisting = next((found for found in point.recoveries if found.retries), None)
+    if alone is None or alone.metastable is None:
+        return []
+    if alone.recovery_s is None:
+        return ["after overload it does not come back, though the load is normal again (metastable)"]
+    said = f"after overload it recovers in {length(alone.recovery_s)}"
+    if insisting is not None and insisting.metastable:
+        said += f", but not while clients try {insisting.retries} times again (metastable)"
+    return [said]
+
+
+def _weakest(points: Sequence[BreakingPoint]) -> BreakingPoint:
+    """The flow that breaks first, in nights; only a mixture is what a night really is."""
+    return min(points, key=lambda p: (p.nights or p.requests_per_s)[0])
+
+
+def _more_findings(points: Sequence[BreakingPoint]) -> list[str]:
+    found = []
+    if len(points) == 1 and points[0].broke:
+        found.append(sentence(f"what broke first: {_text_of(points[0].broke[0])}"))
+    void = sum(1 for point in points for tried in point.trials if tried.trial.void)
+    if void:
+        found.append(f"{plural(void, 'trial')} counted for nothing: the generator fell short, not the backend.")
+    again = [
+        one
+        for point in points
+        for one in point.recoveries
+        if one.retries and one.amplification and one.metastable is not None
+    ]
+    if again:
+        sent = [one.amplification or 0.0 for one in again]
+        most = significant(max(sent), 2)
+        less = f"{significant(min(sent), 2)} to " if significant(min(sent), 2) != most else ""
+        found.append(
+            f"Around an overload, clients that try {again[0].retries} times again sent {less}{most} requests for each "
+            "that was wanted."
+        )
+    return found
+
+
+def _text_of(objective: str) -> str:
+    return {
+        "goodput_share >= 99 %": "fewer than 99 % of the requests were answered well",
+        "backlog_slope <= 0": "the backlog kept growing",
+        "lost <= 0": "an acknowledged write was lost",
+    }.get(objective, f"it missed {typeset(objective)}")
+
+
+def _key_numbers(points: Sequence[BreakingPoint], weakest: BreakingPoint) -> list[KeyNumber]:
+    if len(points) > 1:
+        ordered = sorted(points, key=lambda p: (p.nights or p.requests_per_s)[0])
+        return [_breaks_at(point, flow_name(point.flow)) for point in ordered[:_MOST_KEY_NUMBERS]]
+    low, high = weakest.requests_per_s
+    found = [_breaks_at(weakest, "the busiest minute of caucus night" if weakest.nights else "breaking point")]
+    if weakest.nights:
+        found.append(_rate(low, high))
+    if weakest.recoveries and weakest.recoveries[0].metastable is not None:
+        came = weakest.recovery_s
+        value, meaning = (length(came), "until it recovers from an overload") if came is not None else (
+            "never", "comes back by itself")  # fmt: skip
+        found.append(KeyNumber(value, meaning))
+    calm = [t.trial.latency_s(0.99) for t in weakest.trials if t.counts and t.judgement.holds]
+    if calm:
+        found.append(KeyNumber(latency(min(calm)), "99 % answered within, when calm"))
+    return found
+
+
+def _breaks_at(point: BreakingPoint, meaning: str) -> KeyNumber:
+    if point.nights is None:
+        return _rate(*point.requests_per_s, meaning)
+    low, high = point.nights
+    if high is None:
+        return KeyNumber(f"{significant(low, 2)}+", meaning, "nothing broke", "nights")
+    return KeyNumber(middle(low, high) if low else "0", meaning, f"{span(low, high)}, {CONFIDENCE:.0%} sure", "nights")
+
+
+def _rate(low: float, high: float | None, meaning: str = "is the most that it takes") -> KeyNumber:
+    if high is None:
+        return KeyNumber(f"{significant(low, 3)}+", meaning, "nothing broke", "requests/s")
+    value = middle(low, high) if low else "0"
+    return KeyNumber(value, meaning, f"{span(low, high)}", "requests/s")
+
+
+def _basis(points: Sequence[BreakingPoint], about: About) -> str:
+    trials = [tried for point in points for tried in point.trials if tried.kind != "probe"]
+    requests = sum(tried.trial.requests for tried in trials)
+    took = length(sum(point.seconds for point in points))
+    nights = (
+        " One caucus night is the busiest minute, the 95th percentile over simulated nights."
+        if about.night_per_s
+        else ""
+    )
+    return (
+        f"From {plural(len(trials), 'trial')} with {number(requests)} requests in {took}. Requests go out when they "
+        "are due, whether or not those before were answered; latency counts from then. In parentheses: where the "
+        f"breaking point lies with {CONFIDENCE:.0%} confidence.{nights}"
+    )
+
+
+# All flows
+
+
+def _flows(points: Sequence[BreakingPoint]) -> Chapter:
+    """Each flow's interval, the weakest at the top."""
+    ordered = sorted(points, key=lambda p: (p.nights or p.requests_per_s)[0])
+    in_nights = all(point.nights for point in points)
+    unit = "caucus nights" if in_nights else "requests/s"
+    ends = [(point.nights if in_nights else None) or point.requests_per_s for point in ordered]
+    finding_ = sentence(f"{flow_name(ordered[0].flow)} breaks first").rstrip(".")
+
+    def paint(sheet: Sheet) -> None:
+        left = 110 if sheet.narrow else 150
+        axes = sheet.axes(left=left, right=40, top=26, bottom=sheet.height - 46)
+        known = [end for pair in ends for end in pair if end]
+        low, high = min(known) / 1.5, max(known) * 2.2
+        axes.set_xscale("log")
+        axes.set_xlim(low, high)
+        axes.grid(visible=False, axis="y")
+        axes.grid(visible=True, axis="x")
+        axes.set_ylim(len(ordered) - 0.4, -0.6)
+        axes.set_yticks(range(len(ordered)), [short_name(point.flow) for point in ordered])
+        decades(axes, low, high)
+        axes.set_xlabel(f"breaking point, {unit}", labelpad=3)
+        for row, (first, last) in enumerate(ends):
+            end = last or high
+            axes.plot([max(first, low), end], [row, row], color=color("forecast"), linewidth=9, solid_capstyle="butt")
+            text = (middle(first, last) if first and last else f"{significant(first, 2)}+") if first or last else "0"
+            axes.annotate(text, (end, row), xytext=(8, 0), textcoords="offset points", va="center_baseline",
+                          weight="bold", color=color("forecast"), annotation_clip=False)  # fmt: skip
+
+    said = "; ".join(f"{point.flow}: {_interval(*end)}" for point, end in zip(ordered, ends, strict=True))
+    height = 80 + 38 * len(ordered)
+    key: Key = (("solid", f"breaking point, {CONFIDENCE:.0%} confidence"),)
+    description = f"Intervals of the breaking point by flow, {unit}: {said}."
+    picture = plot.draw("flows", finding_, description, paint, heights=(height, height), key=key)
+    rows: list[list[str | Cell]] = []
+    for point in ordered:
+        nights = _interval(*point.nights) if point.nights else ""
+        recovers = (
+            "" if point.metastable is None else "metastable" if point.metastable else length(point.recovery_s or 0)
+        )
+        rows.append(
+            [point.flow, nights, _interval(*point.requests_per_s),
+             resource_name(point.limited_by) if point.limited_by else "", recovers,
+             "yes" if point.valid else Cell("no", "outside")]
+        )  # fmt: skip
+    head = ["flow", "nights", "requests/s", "ran out", "recovers", "valid"]
+    table = Table("flows-table", "All flows", head, rows, text_columns=(0, 3))
+    return Chapter("flows", "All flows", [Panel("flows-panel", finding_, picture=picture, more=[table])])
+
+
+def short_name(flow: str) -> str:
+    """Beside a row of a picture."""
+    return {"mix": "all together", "results": "public results", "login": "log-in", "clerk": "hotline entry"}.get(
+        flow, flow
+    )
+
+
+def _interval(low: float, high: float | None) -> str:
+    return (
+        f"{significant(low, 3)} or more"
+        if high is None
+        else span(low, high)
+        if low
+        else f"below {significant(high, 3)}"
+    )
+
+
+def decades(axes: Axes, low: float, high: float) -> None:
+    """Round values along a logarithmic axis."""
+    from matplotlib.ticker import NullLocator
+
+    few = math.log10(high / low) < 2.5
+    ticks = [
+        leading * 10.0**power
+        for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        for leading in ((1, 2, 5) if few else (1,))
+    ]
+    kept = [at for at in ticks if low <= at <= high]
+    axes.set_xticks(kept, [significant(at, 1) for at in kept])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+# One flow
+
+
+def _chapters(point: BreakingPoint, about: About, several: bool) -> list[Chapter]:
+    counted = [tried for tried in point.trials if tried.counts]
+    prefix = f"{point.flow}-" if several else ""
+    label = f"{point.flow}: " if several else ""
+    faults = [fault for fault in about.faults if fault.flow in (None, point.flow)]
+    found = []
+    if counted:
+        found.append(_load_chapter(point, about, prefix, f"{label}load".capitalize()))
+    if counted and any(isinstance(tried.trial, Trial) for tried in point.trials):
+        found.append(_time_chapter(point, about, faults, prefix, f"{label}over time".capitalize()))
+    if point.recoveries:
+        found.append(_recovery_chapter(point, about, prefix, f"{label}recovery".capitalize()))
+    return found
+
+
+def _load_chapter(point: BreakingPoint, about: About, prefix: str, label: str) -> Chapter:
+    """Throughput and latency against offered load."""
+    counted = sorted((t for t in point.trials if t.counts), key=lambda t: t.trial.offered_per_s)
+    held = [t for t in counted if t.judgement.holds]
+    broken = [t for t in counted if not t.judgement.holds]
+    low, high = point.requests_per_s
+    highest = 1.06 * max(t.trial.offered_per_s for t in counted)
+    asked_s = objective_of_latency(about.objectives)
+    rows = _by_load(counted)
+    sentence_ = _load_finding(point, held, broken)
+
+    def paint(sheet: Sheet) -> None:
+        middle_ = int(sheet.height * 0.45)
+        upper = sheet.axes(left=LEFT, right=RIGHT, top=30, bottom=middle_)
+        lower = sheet.axes(left=LEFT, right=RIGHT, top=middle_ + 46, bottom=sheet.height - 62)
+        load_axis(sheet, upper, highest, point.night_per_s, labels=False)
+        load_axis(sheet, lower, highest, point.night_per_s)
+        amount_axis(upper, max(t.trial.completed_per_s for t in counted) * 1.05)
+        sheet.heading(upper, "Answered well while due, requests/s" if not sheet.narrow else "Answered well, requests/s")
+        top = latency_axis(lower, [v for t in counted for v in (t.trial.latency_s(0.5), t.trial.latency_s(0.99))])
+        sheet.heading(lower, "Latency from due")
+        for axes in (upper, lower):
+            if high is not None:
+                axes.axvspan(low, high, color=color("fan-outer"), linewidth=0, zorder=0.4)
+                for end in (low, high):
+                    axes.axvline(end, color=color("forecast"), linewidth=0.7, zorder=0.5)
+        reach = min(highest, upper.get_ylim()[1])
+        upper.plot([0, reach], [0, reach], color=color("baseline"), linewidth=1, dashes=(2, 3))
+        medians = [(row.offered, row.p50) for row in rows if row.p50 is not None]
+        line(lower, [at for at, _ in medians], [value for _, value in medians])
+        if asked_s is not None and asked_s <= top:
+            lower.axhline(asked_s, color=color("alarm"), linewidth=1, dashes=(4, 3))
+        for group, holds in ((held, True), (broken, False)):
+            at = [t.trial.offered_per_s for t in group]
+            dots(upper, at, [t.trial.completed_per_s for t in group], held=holds)
+            latencies = [t.trial.latency_s(0.99) for t in group]
+            dots(lower, at, [min(top, v) if math.isfinite(v) else top for v in latencies], held=holds)
+
+    never = any(not math.isfinite(t.trial.latency_s(0.99)) for t in counted)
+    key: Key = (
+        ("line", "latency, median"),
+        *((("dot", "a trial that held (p99)"),) if held else ()),
+        *((("cross", "a trial that broke (p99)"),) if broken else ()),
+        *((("outer", f"breaking point, {CONFIDENCE:.0%}"),) if high is not None else ()),
+    )
+    note = "Marks at the upper edge: one request in a hundred, or more, was not answered well." if never else ""
+    if asked_s is not None and asked_s <= latency_span(t.trial.latency_s(0.99) for t in counted)[1]:
+        note = f"The dashed line is the p99 that is asked for, {asked_s:g}{THIN}s. {note}".strip()
+    said = "; ".join(f"{significant(row.offered, 3)}/s: p99 {latency(row.p99)}" for row in rows)
+    picture = plot.draw(f"{prefix}load", sentence_, f"Throughput and latency against offered load. {said}.", paint,
+                        heights=(520, 500), key=key)  # fmt: skip
+    nights = bool(point.night_per_s)
+    head = ["offered/s", *(["nights"] if nights else []), "p50", "p99", "errors", "held"]
+    cells: list[list[str | Cell]] = [
+        [significant(row.offered, 3),
+         *([significant(row.offered / (point.night_per_s or 1), 2)] if nights else []),
+         latency(row.p50), latency(row.p99), share(row.errors),
+         Cell(f"{row.held}/{row.trials}", "" if row.held == row.trials else "outside")]
+        for row in rows
+    ]  # fmt: skip
+    table = Table(f"{prefix}load-table", "By load (medians)", head, cells, text_columns=())
+    panel = Panel(f"{prefix}load-panel", sentence_, picture=picture, table=table, note=note,
+                  more=[_trials_table(point, f"{prefix}trials")])  # fmt: skip
+    return Chapter(f"{prefix}load-chapter", label, [panel])
+
+
+def _load_finding(point: BreakingPoint, held: Sequence[Tried], broken: Sequence[Tried]) -> str:
+    low, high = point.requests_per_s
+    if high is None:
+        return f"Every objective held up to {per_s(low)}"
+    if not held:
+        return f"No load was held, down to {per_s(high)}"
+    before = statistics.median(t.trial.latency_s(0.99) for t in held)
+    past = [t for t in broken if t.trial.offered_per_s > high * 1.2]
+    if past:
+        least = min(past, key=lambda t: t.trial.completed_per_s / t.trial.offered_per_s).trial
+        kept = least.completed_per_s / least.offered_per_s
+        return (
+            f"Up to {per_s(low)} 99{THIN}% are answered within {latency(before)}; at {per_s(least.offered_per_s)} "
+            f"only {percent(kept)} are answered well in time"
+        )
+    return f"Up to {per_s(low)} 99{THIN}% are answered within {latency(before)}, from {per_s(high)} on not"
+
+
+class _Row:
+    """Repeated trials of about one load."""
+
+    def __init__(self, group: Sequence[Tried]) -> None:
+        self.offered = statistics.median(t.trial.offered_per_s for t in group)
+        self.p50 = _finite_median([t.trial.latency_s(0.5) for t in group])
+        self.p99 = _finite_median([t.trial.latency_s(0.99) for t in group])
+        self.errors = statistics.median(t.trial.error_share for t in group)
+        self.trials = len(group)
+        self.held = sum(t.judgement.holds for t in group)
+
+
+def _finite_median(values: Sequence[float]) -> float | None:
+    value = statistics.median_high(values)
+    return value if math.isfinite(value) else None
+
+
+def _by_load(counted: Sequence[Tried]) -> list[_Row]:
+    groups: list[list[Tried]] = []
+    for tried in counted:
+        if groups and tried.trial.offered_per_s <= groups[-1][0].trial.offered_per_s * _SAME:
+            groups[-1].append(tried)
+        else:
+            groups.append([tried])
+    return [_Row(group) for group in groups]
+
+
+def _trials_table(point: BreakingPoint, name: str) -> Table:
+    rows: list[list[str | Cell]] = []
+    for number_, tried in enumerate(point.trials, 1):
+        trial = tried.trial
+        if trial.void is not None:
+            verdict: str | Cell = Cell(f"void: {typeset(trial.void)}", "outside")
+        elif tried.kind == "probe":
+            verdict = "is it well again?"
+        elif tried.judgement.holds:
+            verdict = "held"
+        else:
+            verdict = "broke: " + "; ".join(typeset(found.shown) for found in tried.judgement.broken)
+        rows.append(
+            [str(number_), length(tried.at_s), length(trial.seconds), significant(trial.offered_per_s, 4),
+             latency(trial.latency_s(0.5)), latency(trial.latency_s(0.99)), share(trial.error_share), verdict]
+        )  # fmt: skip
+    head = ["trial", "began", "lasted", "offered/s", "p50", "p99", "errors", "verdict"]
+    return Table(name, "Every trial", head, rows, text_columns=(0, 7))
+
+
+# Over time
+
+
+def _time_chapter(point: BreakingPoint, about: About, faults: Sequence[Fault], prefix: str, label: str) -> Chapter:
+    """What was offered and answered, and how fast, over the search."""
+    at: list[float] = []
+    offered: list[float | None] = []
+    good: list[float | None] = []
+    p50: list[float | None] = []
+    p99: list[float | None] = []
+    lost_edges: list[float] = []
+    for tried in point.trials:
+        if not isinstance(tried.trial, Trial):
+            continue
+        for second in per_second(tried.trial.sample):
+            at.append(tried.at_s + second["second"] + 0.5)
+            width = min(1.0, max(0.2, tried.trial.seconds - second["second"]))
+            offered.append(second["due"] / width)
+            good.append(second["good"] / width)
+            p50.append(second["p50_s"])
+            p99.append(second["p99_s"])
+            if second["due"] and second["p99_s"] is None:
+                lost_edges.append(at[-1])
+        at.append(at[-1] + 0.5 if at else tried.at_s)  # lines stop between trials
+        for row in (offered, good, p50, p99):
+            row.append(None)
+    last = max(point.seconds, max(at, default=1.0))
+    asked_s = objective_of_latency(about.objectives)
+    counted = [tried for tried in point.trials if tried.kind != "probe"]
+    sentence_ = f"{plural(len(counted), 'trial')} in {length(point.seconds)}"
+    probes = len(point.trials) - len(counted)
+    sentence_ += f", and {plural(probes, 'look')} whether it was well again" if probes else ""
+    if faults:
+        sentence_ += f", under {joined([fault.name for fault in faults])}" if len(faults) <= 2 else (
+            f", under {plural(len(faults), 'fault')}")  # fmt: skip
+
+    def paint(sheet: Sheet) -> None:
+        middle_ = int(sheet.height * 0.42)
+        upper = sheet.axes(left=LEFT, right=RIGHT, top=30, bottom=middle_)
+        lower = sheet.axes(left=LEFT, right=RIGHT, top=middle_ + 42, bottom=sheet.height - 46)
+        for axes, labels in ((upper, False), (lower, True)):
+            seconds_axis(sheet, axes, 0, last, "since the start of the search", labels=labels)
+        amount_axis(upper, max((value for value in offered if value), default=1.0))
+        sheet.heading(upper, "Requests/s")
+        top = latency_axis(lower, [*p50, *p99])
+        sheet.heading(lower, "Latency from due, p50 and p99")
+        for axes, first in ((upper, True), (lower, False)):
+            mark_faults(sheet, axes, faults, labels=first)
+        line(upper, at, offered, "baseline", width=1.5)
+        line(upper, at, good, "forecast")
+        line(lower, at, p50, "forecast")
+        line(lower, at, p99, "second", dashed=True, width=1.5)
+        if asked_s is not None and asked_s <= top:
+            lower.axhline(asked_s, color=color("alarm"), linewidth=1, dashes=(4, 3))
+        if lost_edges:
+            lower.plot(lost_edges, [top] * len(lost_edges), linestyle="none", marker="x", markersize=5,
+                       color=color("alarm"), markeredgewidth=1.5, clip_on=False)  # fmt: skip
+
+    key: Key = (
+        ("line", "answered well; latency, median"),
+        ("dashed", "latency, p99"),
+        *((("cross", "over 1 % not answered well"),) if lost_edges else ()),
+    )
+    said = "; ".join(f"{length(t.at_s)}: {significant(t.trial.offered_per_s, 3)}/s" for t in counted)
+    picture = plot.draw(f"{prefix}time", sentence_, f"Load and latency over the search. Trials: {said}.", paint,
+                        heights=(430, 420), key=key)  # fmt: skip
+    note = "Gray: what was offered. Each trial begins when the backend is well again."
+    table, more = _seconds_table(point, f"{prefix}time-table"), faults_table(faults, f"{prefix}faults")
+    panel = Panel(f"{prefix}time-panel", sentence_, picture=picture, note=note, table=table, more=more)
+    return Chapter(f"{prefix}time-chapter", label, [panel])
+
+
+def _seconds_table(point: BreakingPoint, name: str) -> Table:
+    rows: list[list[str | Cell]] = [
+        [length(t.at_s), significant(t.trial.offered_per_s, 3), latency(t.trial.latency_s(0.99)),
+         "void" if t.trial.void else "held" if t.judgement.holds else Cell("broke", "outside")]
+        for t in point.trials
+        if t.kind != "probe"
+    ]  # fmt: skip
+    return Table(name, "Trials in their order", ["began", "offered/s", "p99", ""], rows, text_columns=(0,))
+
+
+# Recovery
+
+
+def _recovery_chapter(point: BreakingPoint, about: About, prefix: str, label: str) -> Chapter:
+    recoveries = point.recoveries
+    before, overload, after = recoveries[0].phases
+    sentence_ = _recovery_finding(recoveries)
+    asked_s = objective_of_latency(about.objectives)
+
+    def paint(sheet: Sheet) -> None:
+        axes = sheet.axes(left=LEFT, right=RIGHT, top=30, bottom=sheet.height - 46)
+        first, last = -(before.seconds + overload.seconds), after.seconds
+        seconds_axis(sheet, axes, first, last, "since the end of the overload")
+        top = latency_axis(axes, [window.p99_s for found in recoveries for window in found.windows])
+        sheet.heading(axes, "Latency from due, p99")
+        axes.axvspan(-overload.seconds, 0, color=color("rule"), linewidth=0, zorder=0.4)
+        sheet.label(axes, 0, axes.get_ylim()[1], "overload", "muted", above=False, to_the_left=True, offset=4)
+        if asked_s is not None and asked_s <= top:
+            axes.axhline(asked_s, color=color("alarm"), linewidth=1, dashes=(4, 3))
+        for number_, found in enumerate(recoveries):
+            at = [window.at_s + window.seconds / 2 for window in found.windows]
+            name = "forecast" if number_ == 0 else "second"
+            line(axes, at, [window.p99_s for window in found.windows], name, dashed=number_ > 0)
+            bad = [x for x, window in zip(at, found.windows, strict=True) if not math.isfinite(window.p99_s)]
+            axes.plot(bad, [top] * len(bad), linestyle="none", marker="x", markersize=6, color=color("alarm"),
+                      markeredgewidth=1.8, clip_on=False)  # fmt: skip
+            if found.recovery_s is not None:
+                axes.axvline(found.recovery_s, color=color(name), linewidth=1, dashes=(2, 2))
+
+    bad = any(not math.isfinite(window.p99_s) for found in recoveries for window in found.windows)
+    key: Key = (
+        ("line", _clients(recoveries[0])),
+        *((("dashed", _clients(recoveries[1])),) if len(recoveries) > 1 else ()),
+        *((("cross", "over 1 % not answered well"),) if bad else ()),
+    )
+    said = "; ".join(f"{_clients(found)}: {_came_back(found)}" for found in recoveries)
+    picture = plot.draw(f"{prefix}recovery", sentence_, f"p99 before, during and after an overload. {said}.", paint,
+                        heights=(330, 320), key=key)  # fmt: skip
+    rows: list[list[str | Cell]] = [
+        [_clients(found), _came_back(found), _few(found.amplification), _few(found.amplification_at_end)]
+        for found in recoveries
+    ]
+    table = Table(f"{prefix}recovery-table", "After the overload",
+                  ["clients", "recovers", "sent for each", "at the end"], rows, text_columns=(0,))  # fmt: skip
+    text = (
+        f"{per_s(before.per_s)} for {length(before.seconds)}, then {per_s(overload.per_s)} for "
+        f"{length(overload.seconds)}, then {per_s(after.per_s)} again. It counts as recovered once every objective "
+        f"holds for {length(HOLDS_S)}."
+    )
+    why = [sentence(typeset(found.why)) for found in recoveries if found.why]
+    note = " ".join(dict.fromkeys(why))
+    windows = [_windows_table(found, f"{prefix}windows-{number_}") for number_, found in enumerate(recoveries)]
+    panel = Panel(f"{prefix}recovery-panel", sentence_, [text], picture, table, windows, note)
+    return Chapter(f"{prefix}recovery-chapter", label, [panel])
+
+
+def _windows_table(found: Recovery, name: str) -> Table:
+    rows: list[list[str | Cell]] = [
+        [f"{window.at_s:.0f}", number(window.requests), number(window.attempts), percent(window.good_share),
+         latency(window.p50_s), latency(window.p99_s), "yes" if window.holds else Cell("no", "outside")]
+        for window in found.windows
+    ]  # fmt: skip
+    head = ["s", "wanted", "sent", "answered well", "p50", "p99", "holds"]
+    return Table(name, f"By seconds, {_clients(found)}", head, rows)
+
+
+def _recovery_finding(recoveries: Sequence[Recovery]) -> str:
+    alone = recoveries[0]
+    insisting = next((found for found in recoveries if found.retries), None)
+    if alone.metastable is None:
+        return "Whether it comes back from an overload is not known"
+    if alone.recovery_s is None:
+        return "It does not come back from an overload by itself" + (": it is metastable" if alone.metastable else "")
+    said = f"It comes back {length(alone.recovery_s)} after the overload ends"
+    if insisting is None or insisting.metastable is None:
+        return said
+    if insisting.metastable:
+        return f"{said}, but stays down while clients try again: it is metastable"
+    if insisting.recovery_s is not None:
+        return f"{said}, and {length(insisting.recovery_s)} after it where clients try again"
+    return said
+
+
+def _clients(found: Recovery) -> str:
+    return f"clients that try {found.retries} times again" if found.retries else "clients that try once"
+
+
+def _came_back(found: Recovery) -> str:
+    if found.metastable is None:
+        return "not known"
+    if found.recovery_s is None:
+        return "never (metastable)" if found.metastable else "not in time"
+    return f"in {length(found.recovery_s)}"
+
+
+def _few(value: float | None) -> str:
+    return "" if value is None else significant(value, 2)

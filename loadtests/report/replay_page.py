@@ -1,0 +1,298 @@
+"""The page of a night replayed: on the night's own clock, what the backend acknowledged beside what was simulated."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from loadtests.replay import Replayed
+from loadtests.report.drawing import LEFT, RIGHT, amount_axis, latency_axis, line, mark_faults
+from loadtests.report.frame import faults_table, framed, ledger_chapter, ledger_sentence, resources_chapter
+from loadtests.report.words import joined, latency, length, sentence, share, significant
+from loadtests.run_folder import About, Fault, quantile
+from loadtests.trial import SECOND
+from simulation.report import plot
+from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
+from simulation.report.plot import Key, Sheet, color
+from simulation.report.words import THIN, clock, number, percent, plural
+from simulation.scenario.values import HOUR, MINUTE
+
+_BINS = 180
+_ROUND = (1, 2, 5, 10, 15, 30)  # minutes of a bin
+
+
+def page(found: Replayed, about: About) -> str:
+    """The page; equal input gives equal text."""
+    trial, speed = found.trial, found.plan.speed
+    requests, took = number(trial.requests), length(trial.seconds)
+    p99 = trial.latency_s(0.99)
+    quick = f", 99{THIN}% within {latency(p99)}" if math.isfinite(p99) else ""
+    story = (
+        f"{plural(found.sites, 'precinct')}, {significant(speed, 3)} times as fast as the evening: {requests} requests "
+        f"in {took}; {share_of(trial.goodput_share)} were answered well{quick}"
+    )
+    if about.ledger is not None:
+        story += f"; {ledger_sentence(about.ledger)}"
+    notices = [] if trial.void is None else [
+        sentence(f"the generator fell short, so that latencies are not the backend's alone: {trial.void}")]  # fmt: skip
+    return framed(
+        about,
+        story=sentence(story),
+        findings=_findings(found),
+        found_title="What was found",
+        key_numbers=_key_numbers(found),
+        basis=(
+            "Each request went out when the night has it, whether or not those before were answered; latency counts "
+            "from then, in real time. What follows from the backend's answers (reviews, corrections) is not replayed."
+        ),
+        notices=notices,
+        chapters=[_evening(found), _load(found, about), _operations(found), *ledger_chapter(about.ledger),
+                  *resources_chapter(trial.resources)],
+        facts=[("speed", [f"{speed:g} times the evening"])],
+    )  # fmt: skip
+
+
+def share_of(value: float) -> str:
+    """A share of requests: never 100 % where one is missing."""
+    return percent(value) if value in (0, 1) or value < 0.99 else f"{math.floor(value * 10000) / 100:g}{THIN}%"
+
+
+def _findings(found: Replayed) -> list[str]:
+    simulated = found.plan.reported_at_ms
+    both = (simulated >= 0) & (found.acknowledged_at_ms >= 0)
+    missing = int(np.count_nonzero((_within(found, simulated)) & (found.acknowledged_at_ms < 0)))
+    told = []
+    if np.any(both):
+        behind = np.sort(found.acknowledged_at_ms[both] - simulated[both])
+        late = int(behind[int(0.99 * (len(behind) - 1))])
+        after = length(max(late, 0) / 1000 / found.plan.speed)
+        told.append(
+            f"Of {plural(int(np.count_nonzero(both)), 'result')} that headquarters holds in the simulation and the "
+            f"backend acknowledged, 99{THIN}% came within {after} of their time."
+        )
+    if missing:
+        told.append(f"{plural(missing, 'result')} of the simulation were not acknowledged by the end of the replay.")
+    problems = sorted(found.trial.sample.problems.items(), key=lambda one: -one[1])[:3]
+    told += [f"{plural(count, 'time', 'times')}: {problem}." for problem, count in problems]
+    return told
+
+
+def _within(found: Replayed, at_ms: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """What the simulation has until the replay ends."""
+    ends = found.plan.clock_ms(found.plan.schedule.due_ns[-1])
+    return np.asarray((at_ms >= 0) & (at_ms <= ends), bool)
+
+
+def _key_numbers(found: Replayed) -> list[KeyNumber]:
+    trial = found.trial
+    busiest = int(found.plan.schedule.per_second().max(initial=0))
+    acknowledged = int(np.count_nonzero(found.acknowledged_at_ms >= 0))
+    return [
+        KeyNumber(
+            latency(trial.latency_s(0.99)), "99 % answered well within", f"median {latency(trial.latency_s(0.5))}"
+        ),
+        KeyNumber(share_of(trial.goodput_share), "answered well", f"of {number(trial.requests)} requests"),
+        KeyNumber(number(acknowledged), "results acknowledged", f"of {number(found.sites)} precincts"),
+        KeyNumber(
+            number(busiest), "in the busiest second", f"{significant(trial.offered_per_s, 2)}/s on average", "requests"
+        ),
+    ]
+
+
+# The evening
+
+
+def _evening(found: Replayed) -> Chapter:
+    plan = found.plan
+    begins, ends = _clock_span(found)
+    at = np.linspace(begins, ends, 241)
+    curves = {
+        name: _share_by(when, at, found.sites)
+        for name, when in (
+            ("held", plan.reported_at_ms), ("public", plan.released_at_ms), ("acknowledged", found.acknowledged_at_ms),
+        )
+    }  # fmt: skip
+    middle = _half_hours(begins, ends)
+    asked_at = min(middle, key=lambda one: abs(one - 22.5 * HOUR), default=int(ends))
+    held, known = (int(np.count_nonzero((when >= 0) & (when <= asked_at)))
+                   for when in (plan.reported_at_ms, found.acknowledged_at_ms))  # fmt: skip
+    finding = (
+        f"By {clock(asked_at)} the backend had acknowledged {number(known)} results; in the simulation headquarters "
+        f"holds {number(held)}"
+    )
+
+    def paint(sheet: Sheet) -> None:
+        axes = sheet.axes(left=52, right=RIGHT, top=30, bottom=sheet.height - 46)
+        sheet.clock_axis(axes, int(begins), int(ends))
+        axes.set_ylim(0, 100)
+        axes.set_yticks([0, 25, 50, 75, 100], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+        sheet.heading(axes, f"Share of all {number(found.sites)} precincts")
+        line(axes, at.tolist(), (curves["held"] * 100).tolist(), "forecast", width=5.0)
+        line(axes, at.tolist(), (curves["public"] * 100).tolist(), "second", dashed=True)
+        line(axes, at.tolist(), (curves["acknowledged"] * 100).tolist(), "history", width=1.6)
+        axes.plot(at[::20], curves["acknowledged"][::20] * 100, linestyle="none", marker="D", markersize=6,
+                  color=color("history"), markeredgecolor=color("paper"), clip_on=False, zorder=5)  # fmt: skip
+
+    key: Key = (
+        ("point", "acknowledged by the backend"),
+        ("line", "held by headquarters, simulated"),
+        ("dashed", "released to the public, simulated"),
+    )
+    rows = [
+        [clock(one), *(percent(float(_share_by(when, np.array([one]), found.sites)[0]))
+                       for when in (plan.reported_at_ms, found.acknowledged_at_ms, plan.released_at_ms))]
+        for one in middle
+    ]  # fmt: skip
+    table = Table(
+        "evening-table",
+        "Share of the precincts",
+        ["at", "held, simulated", "acknowledged", "released, simulated"],
+        rows,
+    )
+    said = "; ".join(f"{row[0]}: {row[2]} acknowledged, {row[1]} simulated" for row in rows[::2])
+    picture = plot.draw(
+        "evening", finding, f"Shares of precincts over the evening. {said}.", paint, heights=(400, 350), key=key
+    )
+    return Chapter("evening", "Results", [Panel("evening-panel", finding, picture=picture, table=table)])
+
+
+def _share_by(when: npt.NDArray[np.int64], at: npt.NDArray[np.float64], sites: int) -> npt.NDArray[np.float64]:
+    known = np.sort(when[when >= 0])
+    return np.asarray(np.searchsorted(known, at, side="right") / max(1, sites), float)
+
+
+def _clock_span(found: Replayed) -> tuple[float, float]:
+    plan = found.plan
+    last = float(plan.clock_ms(plan.schedule.due_ns[-1]))
+    begins = math.floor(plan.begins_at_ms / (30 * MINUTE)) * 30 * MINUTE
+    return begins, max(math.ceil(last / (30 * MINUTE)) * 30 * MINUTE, begins + 30 * MINUTE)
+
+
+def _half_hours(begins: float, ends: float) -> list[int]:
+    step = 30 * MINUTE if ends - begins <= 8 * HOUR else 2 * HOUR if ends - begins <= 30 * HOUR else 12 * HOUR
+    return list(range(int(begins) + step, int(ends) + 1, step))
+
+
+# Load and latency
+
+
+def _load(found: Replayed, about: About) -> Chapter:
+    plan, sample = found.plan, found.trial.sample
+    begins, ends = _clock_span(found)
+    minutes = next((m for m in _ROUND if (ends - begins) / (m * MINUTE) <= _BINS), _ROUND[-1])
+    width = minutes * MINUTE
+    count = int((ends - begins) // width)
+    due_ms = plan.clock_ms(sample.due)
+    which = np.minimum(((due_ms - begins) // width).astype(np.int64), count - 1)
+    order = np.argsort(which, kind="stable")
+    cuts = np.searchsorted(which[order], np.arange(count + 1))
+    at = [begins + (k + 0.5) * width for k in range(count)]
+    real_s = width / 1000 / plan.speed
+    offered = [float(cuts[k + 1] - cuts[k]) / real_s for k in range(count)]
+    good: list[float | None] = []
+    p50: list[float | None] = []
+    p99: list[float | None] = []
+    bad_at: list[float] = []
+    for k in range(count):
+        part = order[cuts[k] : cuts[k + 1]]
+        latencies = np.sort(sample.latency_s[part])
+        good.append(float(np.count_nonzero(sample.ok[part])) / real_s)
+        p50.append(quantile(latencies, 0.5))
+        p99.append(quantile(latencies, 0.99))
+        if len(part) and p99[-1] is None:
+            bad_at.append(at[k])
+    busiest = max(range(count), key=lambda k: offered[k])
+    worst = max((value for value in p99 if value is not None), default=None)
+    finding = (
+        f"At its busiest, {clock(int(at[busiest] - width / 2))}, the night asked {significant(offered[busiest], 2)} "
+        f"requests a second; the slowest {'minute' if minutes == 1 else plural(minutes, 'minute')} had a p99 of "
+        f"{latency(worst)}"
+    )
+    if about.faults:
+        finding += f", under {joined([one.name for one in about.faults])}" if len(about.faults) <= 2 else (
+            f", under {plural(len(about.faults), 'fault')}")  # fmt: skip
+    marks = [Fault(one.name, float(plan.clock_ms(one.began_s * SECOND)), float(plan.clock_ms(one.ended_s * SECOND)))
+             for one in about.faults]  # fmt: skip
+
+    def paint(sheet: Sheet) -> None:
+        middle = int(sheet.height * 0.45)
+        upper = sheet.axes(left=LEFT, right=RIGHT, top=30, bottom=middle)
+        lower = sheet.axes(left=LEFT, right=RIGHT, top=middle + 42, bottom=sheet.height - 46)
+        sheet.clock_axis(upper, int(begins), int(ends), labels=False)
+        sheet.clock_axis(lower, int(begins), int(ends))
+        amount_axis(upper, max(offered))
+        sheet.heading(upper, "Requests a second, in real time" if not sheet.narrow else "Requests/s")
+        top = latency_axis(lower, [*p50, *p99])
+        sheet.heading(lower, "Latency from due, p50 and p99")
+        for axes, first in ((upper, True), (lower, False)):
+            mark_faults(sheet, axes, marks, labels=first)
+        line(upper, at, offered, "baseline", width=1.5)
+        line(upper, at, good, "forecast")
+        line(lower, at, p50, "forecast")
+        line(lower, at, p99, "second", dashed=True, width=1.5)
+        lower.plot(bad_at, [top] * len(bad_at), linestyle="none", marker="x", markersize=6, color=color("alarm"),
+                   markeredgewidth=1.8, clip_on=False)  # fmt: skip
+
+    key: Key = (
+        ("line", "answered well; latency, median"),
+        ("dashed", "latency, p99"),
+        *((("cross", "over 1 % not answered well"),) if bad_at else ()),
+    )
+    rows = _by_half_hours(found, begins, ends)
+    said = "; ".join(f"{row[0]}: {row[1]} requests, p99 {row[3]}" for row in rows[::2])
+    picture = plot.draw(
+        "load", finding, f"Load and latency over the evening. {said}.", paint, heights=(430, 420), key=key
+    )
+    table = Table("load-table", "From each half hour to the next" if len(rows) > 1 else "All of it",
+                  ["from", "requests", "p50", "p99", "errors"], rows)  # fmt: skip
+    note = (
+        f"Each point is {plural(minutes, 'minute')} of the night: {length(real_s)} of the replay. Gray: what was due."
+    )
+    panel = Panel(
+        "load-panel", finding, picture=picture, table=table, note=note, more=faults_table(about.faults, "faults")
+    )
+    return Chapter("load", "Load and latency", [panel])
+
+
+def _by_half_hours(found: Replayed, begins: float, ends: float) -> list[list[str | Cell]]:
+    edges = [int(begins), *_half_hours(begins, ends)]
+    sample, due_ms = found.trial.sample, found.plan.clock_ms(found.trial.sample.due)
+    rows: list[list[str | Cell]] = []
+    for first, last in itertools.pairwise(edges):
+        within = (due_ms >= first) & ((due_ms < last) | (last == edges[-1]))
+        latencies = np.sort(sample.latency_s[within])
+        if not len(latencies):
+            rows.append([clock(first), "0", "", "", ""])
+            continue
+        errors = 1 - float(np.mean(sample.ok[within]))
+        shown = [latency(quantile(latencies, q)) for q in (0.5, 0.99)]
+        rows.append([clock(first), number(len(latencies)), *shown, Cell(share(errors), "outside" if errors else "")])
+    return rows
+
+
+def _operations(found: Replayed) -> Chapter:
+    sample = found.trial.sample
+    rows: list[list[str | Cell]] = []
+    slowest, worst = "", -1.0
+    for name in sample.operations:
+        part = sample.of(name)
+        if not len(part):
+            continue
+        latencies = np.sort(part.latency_s)
+        p99 = quantile(latencies, 0.99)
+        if (p99 if p99 is not None else math.inf) > worst:
+            slowest, worst = name, p99 if p99 is not None else math.inf
+        errors = 1 - float(np.mean(part.ok))
+        sent = float(np.mean(part.attempts))
+        shown = [latency(quantile(latencies, q)) for q in (0.5, 0.99, 1.0)]
+        failed = Cell(share(errors), "outside" if errors else "")
+        rows.append([name, number(len(part)), *shown, failed, f"{sent:.2f}"])
+    table = Table("operations-table", "By operation",
+                  ["operation", "requests", "p50", "p99", "longest", "errors", "sent for each"], rows)  # fmt: skip
+    finding = f"Slowest is {slowest}: 99{THIN}% within {latency(worst)}"
+    if not math.isfinite(worst):
+        finding = f"Of {slowest} and perhaps others, over 1{THIN}% were not answered well"
+    return Chapter("operations", "Operations", [Panel("operations-panel", finding, table=table)])

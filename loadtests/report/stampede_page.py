@@ -1,0 +1,178 @@
+"""The page of a stampede on the public results: what the readers get, and what it does to the reports meanwhile."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from loadtests.report.drawing import LEFT, RIGHT, amount_axis, latency_axis, line, mark_faults, seconds_axis
+from loadtests.report.frame import (
+    faults_table,
+    framed,
+    ledger_chapter,
+    ledger_sentence,
+    objective_of_latency,
+    resources_chapter,
+)
+from loadtests.report.words import latency, length, per_s, sentence, share, significant
+from loadtests.run_folder import About, quantile
+from loadtests.stampede import PUBLIC, REPORTS, Stampeded
+from loadtests.trial import SECOND
+from simulation.report import plot
+from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
+from simulation.report.plot import Key, Sheet, color
+from simulation.report.words import THIN, number
+
+
+def page(found: Stampeded, about: About) -> str:
+    """The page; equal input gives equal text."""
+    shape, trial = found.shape, found.trial
+    calm, rushed = (found.part(REPORTS, when).latency_s(0.99) for when in ("before", "during"))
+    public = found.part(PUBLIC, "during")
+    story = (
+        f"{significant(shape.surge_per_s, 2)} readers' requests a second for {length(shape.length_s)}, while reports "
+        f"come in: 99{THIN}% of the readers are answered within {latency(public.latency_s(0.99))}, of the reports "
+        f"within {latency(rushed)} ({latency(calm)} before)"
+    )
+    if about.ledger is not None:
+        story += f"; {ledger_sentence(about.ledger)}"
+    notices = [] if trial.void is None else [
+        sentence(f"the generator fell short, so that latencies are not the backend's alone: {trial.void}")]  # fmt: skip
+    return framed(
+        about,
+        story=sentence(story),
+        findings=_findings(found),
+        found_title="What was found",
+        key_numbers=_key_numbers(found),
+        basis=(
+            f"The night at {per_s(shape.night_per_s)} all the time: log-ins, reports, photos, hotline entries and "
+            "readers, each as in its own busiest minute. The stampede comes on top. Requests go out when they are due; "
+            "latency counts from then."
+        ),
+        notices=notices,
+        chapters=[
+            _over_time(found, about),
+            _parts(found),
+            *ledger_chapter(about.ledger),
+            *resources_chapter(trial.resources),
+        ],
+        facts=[
+            ("stampede", [f"{per_s(shape.surge_per_s)} from {length(shape.before_s)} on for {length(shape.length_s)}"])
+        ],
+    )
+
+
+def _findings(found: Stampeded) -> list[str]:
+    told = []
+    for who in (PUBLIC, REPORTS):
+        judged = found.judged(who, "during")
+        if judged.broken:
+            told.append(
+                sentence(f"{who} missed, while the stampede lasted: {', '.join(one.shown for one in judged.broken)}")
+            )
+        else:
+            told.append(sentence(f"{who} kept to every objective while the stampede lasted"))
+    over = found.over_after_s
+    if over is None:
+        told.append(f"Within {length(found.shape.after_s)} of its end not every objective held again.")
+    elif over > 0:
+        told.append(f"Every objective held again {length(over)} after its end.")
+    return told
+
+
+def _key_numbers(found: Stampeded) -> list[KeyNumber]:
+    public, rushed = found.part(PUBLIC, "during"), found.part(REPORTS, "during")
+    over = found.over_after_s
+    return [
+        KeyNumber(significant(found.shape.surge_per_s, 2), "readers come at once", behind="requests/s"),
+        KeyNumber(
+            latency(public.latency_s(0.99)), "99 % of them answered within", share(public.error_share) + " errors"
+        ),
+        KeyNumber(latency(rushed.latency_s(0.99)), "of the reports meanwhile", share(rushed.error_share) + " errors"),
+        KeyNumber("never" if over is None else length(over), "until all is as before", "from the end of the stampede"),
+    ]
+
+
+def _over_time(found: Stampeded, about: About) -> Chapter:
+    sample, shape = found.trial.sample, found.shape
+    public = np.array([name.startswith("results") for name in sample.operations], bool)[sample.operation]
+    count = math.ceil(sample.seconds)
+    second = np.minimum((sample.due // SECOND).astype(np.int64), count - 1)
+    at = [k + 0.5 for k in range(count)]
+    offered = np.bincount(second, minlength=count).astype(float).tolist()
+    good = np.bincount(second[sample.ok], minlength=count).astype(float).tolist()
+    p99 = {
+        who: [quantile(np.sort(sample.latency_s[(second == k) & mine]), 0.99) for k in range(count)]
+        for who, mine in ((PUBLIC, public), (REPORTS, ~public))
+    }
+    bad = [at[k] for k in range(count) if np.any(~sample.ok[second == k])]
+    asked_s = objective_of_latency(about.objectives)
+    calm, rushed = (found.part(REPORTS, when).latency_s(0.99) for when in ("before", "during"))
+    if math.isfinite(rushed) and rushed <= 2 * calm + 0.01:
+        finding = "The stampede does not reach the reports: their p99 stays as it was"
+    else:
+        finding = f"While readers stampede, reports take up to {latency(rushed)} (p99) instead of {latency(calm)}"
+
+    def paint(sheet: Sheet) -> None:
+        middle = int(sheet.height * 0.42)
+        upper = sheet.axes(left=LEFT, right=RIGHT, top=30, bottom=middle)
+        lower = sheet.axes(left=LEFT, right=RIGHT, top=middle + 42, bottom=sheet.height - 46)
+        for axes, labels in ((upper, False), (lower, True)):
+            seconds_axis(sheet, axes, 0, shape.seconds, "since the start", labels=labels)
+            axes.axvspan(
+                shape.before_s, shape.before_s + shape.length_s, color=color("fan-outer"), linewidth=0, zorder=0.3
+            )
+        amount_axis(upper, max(offered))
+        sheet.heading(upper, "Requests/s")
+        top = latency_axis(lower, [*p99[PUBLIC], *p99[REPORTS]])
+        sheet.heading(lower, "Latency from due, p99")
+        for axes, first in ((upper, True), (lower, False)):
+            mark_faults(sheet, axes, about.faults, labels=first)
+        line(upper, at, offered, "baseline", width=1.5)
+        line(upper, at, good, "forecast")
+        line(lower, at, p99[PUBLIC], "forecast")
+        line(lower, at, p99[REPORTS], "second", dashed=True)
+        if asked_s is not None and asked_s <= top:
+            lower.axhline(asked_s, color=color("alarm"), linewidth=1, dashes=(4, 3))
+        lower.plot(bad, [top] * len(bad), linestyle="none", marker="x", markersize=5, color=color("alarm"),
+                   markeredgewidth=1.5, clip_on=False)  # fmt: skip
+
+    key: Key = (
+        ("line", "answered well; public results"),
+        ("dashed", "reports and log-ins"),
+        ("outer", "the stampede"),
+        *((("cross", "something was not answered well"),) if bad else ()),
+    )
+    rows: list[list[str | Cell]] = []
+    for first in range(0, count, 10):
+        within = (second >= first) & (second < first + 10)
+        shown = []
+        for who, mine in ((PUBLIC, public), (REPORTS, ~public)):
+            known = [value for value in p99[who][first : first + 10] if value is not None]
+            shown.append(latency(max(known, default=None)) if np.any(within & mine) else "")
+        rows.append([length(first), number(int(np.count_nonzero(within))), *shown])
+    said = "; ".join(f"{row[0]}: readers {row[2]}, reports {row[3]}" for row in rows)
+    picture = plot.draw("stampede", finding, f"Load and p99 by seconds. {said}.", paint, heights=(430, 420), key=key)
+    table = Table(
+        "stampede-table", "The slowest of ten seconds (p99)", ["from", "requests", "readers", "reports"], rows
+    )
+    note = "Gray: what was due."
+    panel = Panel("stampede-panel", finding, picture=picture, table=table, note=note,
+                  more=faults_table(about.faults, "faults"))  # fmt: skip
+    return Chapter("over-time", "Over time", [panel])
+
+
+def _parts(found: Stampeded) -> Chapter:
+    rows: list[list[str | Cell]] = []
+    for who in (PUBLIC, REPORTS):
+        for when in ("before", "during", "after"):
+            trial = found.part(who, when)
+            if not trial.requests:
+                continue
+            errors = trial.error_share
+            shown = [latency(trial.latency_s(q)) for q in (0.5, 0.9, 0.99, 1.0)]
+            failed = Cell(share(errors), "outside" if errors else "")
+            rows.append([f"{who}, {when}", number(trial.requests), *shown, failed])
+    table = Table("parts-table", "Who, and when", ["", "requests", "p50", "p90", "p99", "longest", "errors"], rows)
+    return Chapter("parts", "In figures", [Panel("parts-panel", "Before, during and after", table=table)])

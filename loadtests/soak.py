@@ -1,0 +1,158 @@
+"""Hours at a load that a backend bears: do latency, memory or file handles drift, and is everything still there?
+
+The load is cut into stretches that follow each other at once, over connections that stay open; each is a sample.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from loadtests.drift import Drift, drift
+from loadtests.run_folder import quantile
+from loadtests.trial import Trial
+
+if TYPE_CHECKING:
+    from loadtests.stress import Stress
+
+LONGEST_S = 60.0  # of a stretch
+_STRETCHES = 40  # or more
+_SHORTEST_S = 3.0
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A sample: a minute of load, or less."""
+
+    at_s: float  # its end, from the start of the soak
+    seconds: float
+    requests: int
+    good: int
+    p50_s: float | None
+    p99_s: float | None
+    used: Mapping[str, float]  # as `resources.Watch` tells
+    void: str | None
+    problems: Mapping[str, int] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Flat."""
+        shown = {
+            name: getattr(self, name) for name in ("at_s", "seconds", "requests", "good", "p50_s", "p99_s", "void")
+        }
+        return {**shown, **self.used}
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """What hours of load have shown."""
+
+    per_s: float
+    night_per_s: float | None
+    stretches: tuple[Stretch, ...]
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasted."""
+        return self.stretches[-1].at_s if self.stretches else 0.0
+
+    @property
+    def requests(self) -> int:
+        """All that were due."""
+        return sum(one.requests for one in self.stretches)
+
+    @property
+    def error_share(self) -> float:
+        """Of all that were due."""
+        return 1 - sum(one.good for one in self.stretches) / max(1, self.requests)
+
+    def series(self) -> dict[str, list[float | None]]:
+        """By name, a figure a stretch: latency, then memory and file handles of whatever was watched."""
+        found: dict[str, list[float | None]] = {
+            "latency.p50_s": [one.p50_s for one in self.stretches],
+            "latency.p99_s": [one.p99_s for one in self.stretches],
+        }
+        names = sorted({name for one in self.stretches for name in one.used})
+        for name in names:
+            if name.endswith((".memory_mb", ".files")) and not name.startswith("generator."):
+                found[name] = [one.used.get(name) for one in self.stretches]
+        return found
+
+    def drifts(self) -> dict[str, Drift]:
+        """How each figure moved; void stretches say nothing of latency."""
+        at = [one.at_s for one in self.stretches]
+        found = {}
+        for name, values in self.series().items():
+            known = [
+                None if one.void is not None and name.startswith("latency.") else value
+                for one, value in zip(self.stretches, values, strict=True)
+            ]
+            moved = drift(at, known)
+            if moved is not None:
+                found[name] = moved
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """One object."""
+        return {
+            "offered_per_s": self.per_s,
+            "nights": self.per_s / self.night_per_s if self.night_per_s else None,
+            "seconds": self.seconds,
+            "requests": self.requests,
+            "error_share": self.error_share,
+            "drifts": {name: one.as_json() for name, one in self.drifts().items()},
+            "stretches": [one.as_json() for one in self.stretches],
+        }
+
+
+def soak(
+    stress: Stress,
+    per_s: float,
+    seconds: float,
+    *,
+    night_per_s: float | None = None,
+    told: Callable[[Stretch], None] = lambda stretch: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Soaked:
+    """Poisson arrivals for so long. Ctrl-C ends it early, and what was measured counts."""
+    began = clock()
+    found: list[Stretch] = []
+    length = min(LONGEST_S, max(_SHORTEST_S, seconds / _STRETCHES))
+    try:
+        while clock() - began < seconds - length / 2:
+            trial = stress.measure(per_s, length)
+            found.append(_stretch(trial, clock() - began))
+            told(found[-1])
+    except KeyboardInterrupt:
+        if not found:
+            raise
+    return Soaked(per_s, night_per_s, tuple(found))
+
+
+def _stretch(trial: Trial, at_s: float) -> Stretch:
+    latencies = np.sort(trial.sample.latency_s)
+    return Stretch(
+        at_s=at_s,
+        seconds=trial.seconds,
+        requests=trial.requests,
+        good=int(np.count_nonzero(trial.sample.ok)),
+        p50_s=quantile(latencies, 0.5),
+        p99_s=quantile(latencies, 0.99),
+        used=dict(trial.resources),
+        void=trial.void,
+        problems=dict(trial.sample.problems),
+    )
+
+
+def rising(found: Soaked) -> Iterator[tuple[str, Drift]]:
+    """What becomes more, and by more than luck."""
+    yield from ((name, one) for name, one in found.drifts().items() if one.rises)
+
+
+def disk_bytes(shares: Mapping[str, float], per_s: float, seconds: float, picture_bytes: Sequence[int]) -> float:
+    """About what the photos of a soak take on a disk."""
+    return shares.get("photo", 0.0) * per_s * seconds * math.fsum(picture_bytes) / max(1, len(picture_bytes))

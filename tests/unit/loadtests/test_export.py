@@ -1,0 +1,74 @@
+"""The night for other tools: the same requests at the same times, and no secrets."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from loadtests.export import as_csv, as_vegeta, events, write_k6
+from loadtests.mapping import REFERENCE, Mapped, load_mapping
+from loadtests.replay import Plan
+from simulation.errors import InputError
+from tests.unit.loadtests.load_runs import night_plan
+
+URL = "http://127.0.0.1:8000"
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    return night_plan(tmp_path_factory.mktemp("night"))
+
+
+@pytest.fixture
+def backend(plan: Plan) -> Mapped:
+    return load_mapping(REFERENCE, "export-1-0", plan.evening.groups)
+
+
+def test_csv_has_every_request_at_its_time(plan: Plan, backend: Mapped):
+    rows = list(csv.DictReader(io.StringIO(as_csv(plan, backend))))
+    assert len(rows) == len(plan.schedule)
+    for row, due_ns in zip(rows, plan.schedule.due_ns.tolist(), strict=True):
+        assert float(row["due_s"]) == pytest.approx(due_ns / 1e9, abs=1e-6)
+    assert {row["operation"] for row in rows} == {
+        plan.schedule.operations[k] for k in set(plan.schedule.operation.tolist())
+    }
+    assert all(row["site"] for row in rows if row["operation"].startswith("report"))
+
+
+def test_vegeta_reads_a_target_a_line(plan: Plan, backend: Mapped):
+    lines = [json.loads(line) for line in as_vegeta(plan, backend, URL).splitlines()]
+    assert len(lines) == len(plan.schedule)
+    for target, one in zip(lines, events(plan, backend), strict=True):
+        assert target["method"] == one.request.method
+        assert target["url"] == URL + one.request.path
+        assert all(isinstance(value, list) for value in target["header"].values())
+        assert base64.b64decode(target.get("body", "")) == (one.request.body or b"")
+
+
+def test_what_a_log_in_gives_is_named_where_it_belongs_and_no_pin_is_written(plan: Plan, backend: Mapped):
+    for one in events(plan, backend):
+        if one.operation == "login":
+            assert one.request.body is not None
+            assert json.loads(one.request.body)["pin"] in ("@pin@", "000000")
+        elif one.user:
+            assert one.request.headers["Authorization"] == "Bearer @token@"
+
+
+def test_the_stages_of_k6_add_up_to_the_night_and_it_knows_how_to_sign_in(plan: Plan, backend: Mapped, tmp_path: Path):
+    write_k6(tmp_path / "k6", plan, backend, URL, REFERENCE)
+    script = (tmp_path / "k6" / "night.js").read_text(encoding="utf-8")
+    settings = json.loads(script.partition("const settings = ")[2].partition(";\n")[0])
+    held = [stage for stage in settings["stages"] if stage["duration"] != "0s"]
+    assert sum(stage["target"] * float(stage["duration"][:-1]) / 5 for stage in held) == len(plan.schedule)
+    assert settings["login"]["path"] == "/v1/login"
+    assert settings["login"]["extract"] == {"token": "/token"}
+    rows = json.loads((tmp_path / "k6" / "events.json").read_text(encoding="utf-8"))
+    assert len(rows) == len(plan.schedule)
+    assert any(row.get("photo") for row in rows)
+    with pytest.raises(InputError, match="is there already"):
+        write_k6(tmp_path / "k6", plan, backend, URL, REFERENCE)

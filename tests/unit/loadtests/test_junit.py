@@ -1,0 +1,51 @@
+"""What a run was required to keep to, for CI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from loadtests.junit import checks_of_break, checks_of_ledger, exit_code, write_junit
+from loadtests.objectives import parse_requirement
+from simulation.errors import InputError
+from tests.unit.loadtests.load_runs import CLEAN, DIRTY, point
+
+
+def test_a_requirement_that_holds_passes_and_one_that_is_missed_exits_with_3():
+    nights = point().nights
+    assert nights is not None
+    assert nights[0] > 5
+    kept = checks_of_break([point()], [parse_requirement("nights >= 5")], CLEAN)
+    assert exit_code(kept) == 0
+    missed = checks_of_break([point()], [parse_requirement("nights >= 5000")], CLEAN)
+    assert exit_code(missed) == 3
+
+
+def test_a_lost_write_is_a_missed_promise_whatever_else_holds():
+    assert exit_code(checks_of_break([point()], [], CLEAN)) == 0
+    assert exit_code(checks_of_break([point()], [], DIRTY)) == 3
+    assert checks_of_ledger(None) == []
+
+
+def test_the_file_is_junit_as_ci_systems_read_it(tmp_path: Path):
+    path = tmp_path / "reports" / "load.xml"
+    requirements = [parse_requirement("nights >= 5"), parse_requirement("nights >= 5000")]
+    write_junit(path, "caucus loadtest", checks_of_break([point()], requirements, CLEAN))
+    root = ET.parse(path).getroot()
+    assert root.tag == "testsuites"
+    assert (root.get("tests"), root.get("failures")) == ("3", "1")
+    suites = {suite.get("name"): suite for suite in root}
+    assert set(suites) == {"login", "ledger"}
+    cases = {case.get("name"): case for case in suites["login"]}
+    assert cases["nights >= 5"].find("failure") is None
+    failure = cases["nights >= 5000"].find("failure")
+    assert failure is not None
+    assert "nights" in (failure.get("message") or "")
+
+
+def test_a_file_that_cannot_be_written_is_said(tmp_path: Path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match="--junit"):
+        write_junit(tmp_path / "file" / "load.xml", "caucus", [])

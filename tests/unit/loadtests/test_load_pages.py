@@ -1,0 +1,139 @@
+"""The pages of load tests: the finding first, everything in one file, nothing that did not happen."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loadtests.breaking_point import BreakingPoint
+from loadtests.report.advice import advice
+from loadtests.report.break_page import finding
+from loadtests.report.break_page import page as break_page
+from loadtests.report.replay_page import page as replay_page
+from loadtests.report.soak_page import page as soak_page
+from loadtests.report.stampede_page import page as stampede_page
+from loadtests.report.words import latency, middle, resource_name, significant, span
+from simulation.report.words import plain
+from tests.unit.loadtests.load_runs import DIRTY, about, point, replay, soaked, stampede
+
+
+def told(one: BreakingPoint, **more: object) -> str:
+    return plain(finding(one, about("break", **more))).replace("\N{EN DASH}", "-")
+
+
+def test_the_first_sentence_is_the_whole_answer():
+    one = replace(point(), requests_per_s=(21.4, 25.3), limited_by="service.cpu", recoveries=())
+    assert told(one) == (
+        "Breaks at 14 times the busiest minute of caucus night (12.6-14.9), at the log-in, because of CPU of the "
+        "service; nothing acknowledged was lost."
+    )
+
+
+def test_it_says_how_the_backend_comes_back_and_that_retries_keep_it_down():
+    said = told(point())
+    assert re.search(
+        r"after overload it recovers in [0-9.]+ s, but not while clients try 3 times again \(metastable\)", said
+    )
+
+
+def test_it_says_what_was_lost():
+    assert told(point(), ledger=DIRTY).endswith("3 lost of 4,321 acknowledged writes.")
+
+
+def test_of_a_mix_it_names_the_operation_that_broke():
+    mix = replace(point(), flow="mix", recoveries=())
+    assert "with everything at once" in told(mix)
+    assert "at the log-in" in told(mix, broke_at={"mix": "login"})
+
+
+def test_where_nothing_broke_no_breaking_point_is_claimed():
+    one = replace(point(), requests_per_s=(40.0, None), valid=False, why="the generator is the limit", recoveries=())
+    assert told(one).startswith("Does not break up to 24 times the busiest minute of caucus night (40.0/s)")
+
+
+def test_an_answer_that_is_not_valid_is_marked_on_the_page():
+    one = replace(point(), valid=False, why="17 % wide when time was up")
+    assert "17 % wide when time was up; this is no valid answer." in break_page([one], about("break"))
+
+
+def test_what_is_lost_is_to_be_fixed_before_what_is_slow():
+    fixes = advice([point()], DIRTY)
+    assert fixes[0].what == "Acknowledge a write only once it is stored"
+    assert fixes[1].what.startswith("Refuse early at the log-in")
+    assert "CPU of the service was used up" in fixes[2].why
+
+
+def test_where_no_resource_ran_out_one_is_told_to_look_for_what_waits():
+    fixes = advice([replace(point(), limited_by=None, recoveries=())], None)
+    assert [fix.what for fix in fixes] == [
+        "Look for what waits at the log-in: a lock, a pool of connections, a queue with a limit"
+    ]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return {
+        "break": break_page([point()], about("break")),
+        "flows": break_page([point(), point("mix", 90.0, None)], about("break", ledger=DIRTY)),
+        "replay": replay_page(replay(tmp_path_factory.mktemp("night")), about("replay")),
+        "spike": stampede_page(stampede(), about("spike")),
+        "soak": soak_page(soaked(leak_mb=1.0), about("soak")),
+    }
+
+
+def test_pages_hold_everything_and_ask_nobody_for_anything(pages: dict[str, str]):
+    for text in pages.values():
+        assert not re.search(r"(src|href)=\"(?!#)", text)
+        assert "url(http" not in text
+        assert "@import" not in text
+
+
+def test_no_two_elements_share_an_id(pages: dict[str, str]):
+    for name, text in pages.items():
+        ids = re.findall(r' id="([^"]+)"', text)
+        assert len(ids) == len(set(ids)), name
+
+
+def test_every_picture_has_its_table(pages: dict[str, str]):
+    for text in pages.values():
+        for panel in re.findall(r'<div class="panel">(.*?)(?=<div class="panel">|</section>)', text, re.DOTALL):
+            assert '<figure class="figure"' not in panel or "<table>" in panel
+
+
+def test_faults_are_marked_and_listed(pages: dict[str, str]):
+    for text in pages.values():
+        assert "stall clients at 10 s for 2 s" in text
+
+
+def test_equal_runs_give_equal_pages():
+    assert soak_page(soaked(), about("soak")) == soak_page(soaked(), about("soak"))
+
+
+def test_a_soak_without_drift_says_so_and_one_with_a_leak_names_it(pages: dict[str, str]):
+    assert "nothing drifts" in soak_page(soaked(), about("soak"))
+    assert "memory of the service drifts upwards" in pages["soak"]
+
+
+def test_a_replay_stands_on_the_nights_own_clock(pages: dict[str, str]):
+    assert "clock time" in pages["replay"]
+    assert "acknowledged by the backend" in pages["replay"]
+    assert "held by headquarters, simulated" in pages["replay"]
+
+
+def test_figures_read_as_people_write_them():
+    assert [significant(value, 3) for value in (1234.5, 23.46, 0.0123, 0)] == ["1,230", "23.5", "0.0123", "0"]
+    assert (middle(12.6, 14.9), span(12.6, 14.9)) == ("14", "12.6\N{EN DASH}14.9")
+    assert span(1001.0, 1004.0) == "1,001\N{EN DASH}1,004"
+    assert [plain(latency(value)) for value in (0.0042, 0.25, 1.5, None)] == ["4.2 ms", "250 ms", "1.50 s", "never"]
+    assert resource_name("database.cpu") == "CPU of the database"
+    assert resource_name("metrics.caucus_hashes_waiting") == "what waited for its turn (caucus_hashes_waiting)"
+
+
+def test_a_page_says_when_the_generator_fell_short(tmp_path: Path):
+    found = replay(tmp_path)
+    late = replace(found.trial.sample, cpu={"one": [0.99]})
+    text = replay_page(replace(found, trial=replace(found.trial, sample=late)), about("replay"))
+    assert "The generator fell short" in text

@@ -1,0 +1,71 @@
+"""Two runs compared: a difference is claimed only where the intervals have nothing in common."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loadtests import run_folder
+from loadtests.report.versus_page import page
+from loadtests.run_folder import About
+from loadtests.versus import Run, compared, differing, read
+from simulation.errors import InputError
+from tests.unit.loadtests.load_runs import about, point
+
+
+def run(folder: Path, low: float, high: float | None, told: About | None = None) -> Run:
+    one = replace(point(), requests_per_s=(low, high))
+    result = {"points": [{**one.as_json(), "night_per_s": one.night_per_s}]}
+    run_folder.finish(folder, told or about("break"), result, lambda place: None)
+    return read(folder)
+
+
+def test_intervals_that_overlap_are_no_difference(tmp_path: Path):
+    (one,) = compared(run(tmp_path / "a", 38, 43), run(tmp_path / "b", 42, 47))
+    assert one.overlaps
+    assert one.says == "login: no difference that is more than luck: the intervals overlap"
+
+
+def test_intervals_apart_are_a_difference_and_its_size_has_bounds(tmp_path: Path):
+    (one,) = compared(run(tmp_path / "a", 38, 40), run(tmp_path / "b", 80, 84))
+    assert not one.overlaps
+    assert one.ratio == (80 / 40, 84 / 38)
+    assert one.says.startswith("login: B breaks later than A, at 2.00 to 2.21 times the load")
+    (other,) = compared(run(tmp_path / "c", 80, 84), run(tmp_path / "d", 38, 40))
+    assert "B breaks earlier than A" in other.says
+
+
+def test_where_nothing_broke_up_to_some_load_the_other_may_be_as_good(tmp_path: Path):
+    (one,) = compared(run(tmp_path / "a", 38, None), run(tmp_path / "b", 80, 84))
+    assert one.overlaps
+    (other,) = compared(run(tmp_path / "c", 90, None), run(tmp_path / "d", 80, 84))
+    assert not other.overlaps
+    assert other.ratio is None
+
+
+def test_what_differs_besides_is_told(tmp_path: Path):
+    a = run(tmp_path / "a", 38, 40)
+    b = run(tmp_path / "b", 80, 84, about("break", seed=2, versions={"python": "4"}))
+    assert differing(a, b) == ["seed: 1 and 2", "versions.python: 3 and 4"]
+
+
+def test_the_page_shows_both(tmp_path: Path):
+    a, b = run(tmp_path / "a", 38, 40), run(tmp_path / "b", 80, 84)
+    text = page(a, b, compared(a, b), "caucus loadtest diff a b")
+    assert "1 of 1 flow differs by more than luck" in text
+    assert "B breaks later than A" in text
+
+
+def test_only_runs_of_break_are_compared(tmp_path: Path):
+    run_folder.finish(tmp_path / "soak", about("soak"), {}, lambda place: None)
+    with pytest.raises(InputError, match="only runs of `caucus loadtest break` are compared"):
+        read(tmp_path / "soak")
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(InputError, match="no result.json that can be read"):
+        read(tmp_path / "nothing")
+    (tmp_path / "nothing" / "result.json").write_text(json.dumps([1]), encoding="utf-8")
+    with pytest.raises(InputError, match="only runs of"):
+        read(tmp_path / "nothing")
