@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from simulation.commands import options
 from simulation.errors import InputError
 
 if TYPE_CHECKING:
     from simulation.rehearsal.debrief import Debrief
+    from simulation.rehearsal.log import Log
 
 LENGTHS = ("20", "45", "90")
 
@@ -73,7 +75,12 @@ def rehearse(
     log = Log(where)
     begun = log.begun
     if begun:
-        rehearsal = Rehearsal(log)
+        try:
+            _goes_on(log, name_or_file)
+            rehearsal = Rehearsal(log)
+        except InputError:
+            log.close()
+            raise
     else:
         log.close()
         scenario = options.loaded(name_or_file, settings, roster)
@@ -88,7 +95,7 @@ def rehearse(
             bots=bots,
             solo=solo,
             language=language,
-            base=name_or_file,
+            base=_named(name_or_file),
         )
 
     def ready(links: dict[str, str]) -> None:
@@ -101,11 +108,38 @@ def rehearse(
         _qr(f"{links['url']}?code={links['join_code']}")
 
     try:
-        serve(rehearsal, host or lan_address(), port, language=language, ready=ready)
+        serve(rehearsal, host or lan_address(), port, language=rehearsal.language, ready=ready)
     except OSError as error:
         raise InputError(f"{host or lan_address()}:{port}: cannot listen there: {error.strerror}") from None
     finally:
         rehearsal.close()
+
+
+_OF_A_NEW_ONE = {  # options that say how a rehearsal begins
+    **{name: f"--{name}" for name in ("minutes", "speed", "bots", "solo", "language", "night", "seed", "roster")},
+    "settings": "--set",
+}
+
+
+def _named(name_or_file: str) -> str:
+    """How a log names the night: as the library does, or the file, wherever one stands later."""
+    from simulation.scenario import library
+
+    return name_or_file if name_or_file in library() else str(Path(name_or_file).resolve())
+
+
+def _goes_on(log: Log, name_or_file: str) -> None:
+    """InputError where somebody asks for something else than to go on with what the log holds."""
+    given = click.get_current_context().get_parameter_source
+    asked = [option for name, option in _OF_A_NEW_ONE.items() if given(name) is ParameterSource.COMMANDLINE]
+    if asked:
+        raise InputError(
+            f"{log.shown}: a rehearsal stands there and goes on as it was begun: leave out {', '.join(asked)}, "
+            "or name another file to begin a new one"
+        )
+    held = str(log.settings.get("base") or log.settings["name"])
+    if held not in (name_or_file, _named(name_or_file)):
+        raise InputError(f"{log.shown}: holds a rehearsal of {held}, not of {name_or_file}")
 
 
 def lan_address() -> str:
@@ -161,9 +195,12 @@ def debrief(file: str, as_json: bool, as_csv: bool, to_scenario: Path | None, ou
     for room, events, log in read_only(file):
         found = made(room, events)
         if to_scenario is not None:
+            from simulation.rehearsal.to_scenario import rehearsed
             from simulation.rehearsal.to_scenario import to_scenario as scenario_text
 
-            base = str(log.settings.get("base") or log.settings["name"])
+            base, beside = rehearsed(log.settings, to_scenario)
+            for path, text in beside.items():
+                options.written(text, path)
             options.written(scenario_text(found, base), to_scenario)
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
@@ -181,6 +218,8 @@ def _tell(found: Debrief) -> None:
     """The debrief in a few lines."""
     said = found.as_json()
     click.echo(f"{found.scenario}, {found.minutes} minutes, until {said['at']}: {len(found.seats)} seats")
+    for failure in said["failures"]:
+        click.echo(f"The program failed: {failure['at']} {failure['seat']}: {failure['what']}", err=True)
     for item in found.room:
         click.echo(f"  {item.label.english()}: {item.results.get('right', 0)} of {item.judged}")
     for number, moment in enumerate(said["moments"]["first"], start=1):

@@ -15,7 +15,7 @@ from simulation.night.order import Channel, Stream
 from simulation.night.rooms import Room as RoomOfSite
 from simulation.randomness import bits
 from simulation.rehearsal.answer_key import Act, next_act
-from simulation.rehearsal.chair import ChairSeat
+from simulation.rehearsal.chair import ChairSeat, differences
 from simulation.rehearsal.world import Figures
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _act(room: Room, seat: Seat, chair: ChairSeat) -> Act | None:
     written = _written(room, chair.precinct)
     if act.step == "award" and act.action == "award":
         return act._replace(fields=act.fields | _typed(written, act.fields))
-    if act.step == "worksheet":
+    if act.step == "worksheet" and not chair.called_back_ms:  # who was told of an error does the arithmetic again
         return act._replace(fields=_typed(written, act.fields))
     return act
 
@@ -126,17 +126,42 @@ def _typed(figures: Figures, fields: Iterable[str]) -> dict[str, str]:
 
 def _report(room: Room, seat: Seat, chair: ChairSeat) -> Act | None:
     """By app where the phone has one that works, else by telephone until somebody takes it; then home."""
-    telephone = room.telephone(seat.id)
+    telephone, reporting = room.telephone(seat.id), chair.reporting
     rests = telephone.state in {"busy", "ended"} and telephone.taken is not True
     if telephone.state == "waiting" or (rests and room.now_ms - telephone.since_ms < _AGAIN_MS):
         return None
-    if telephone.state == "idle" and not _uses_app(room, chair) and chair.reporting.reported is None:
-        return Act("phone", "phone:dial", {})
+    again = _returned(chair)
+    if again and not _is_right(chair):
+        return Act("paper", "change", {})
+    if telephone.state not in {"dialing", "talking"}:
+        refused = any(one.kind == "refused" and one.corrected_ms is None for one in chair.mistakes)
+        no_app = refused or not _uses_app(room, chair)
+        if again and reporting.screen in {"photo", "sent"} and reporting.app_failed_ms is None:
+            return Act(f"app.{reporting.screen}", "app:again", {})
+        if (again and (no_app or reporting.app_failed_ms is not None)) or (no_app and reporting.reported is None):
+            return Act("phone", "phone:dial", {})
+        if refused and not again:
+            return Act("finish", "finish", {})
     act = next_act(chair, room.now_ms, room)
     if act is None or chair.worksheet is None:
         return act
-    said = chair.worksheet if act.step.startswith("phone") else _slipped(room, chair, chair.worksheet)
+    careful = act.step.startswith("phone") or bool(chair.called_back_ms)
+    said = chair.worksheet if careful else _slipped(room, chair, chair.worksheet)
     return act._replace(fields=act.fields | _typed(said, act.fields))
+
+
+def _returned(chair: ChairSeat) -> bool:
+    """Whether headquarters has called about what was reported last, and nothing was reported since."""
+    called = chair.called_back_ms
+    return bool(called) and not any(one.at_ms > called[-1] for one in chair.reporting.reports)
+
+
+def _is_right(chair: ChairSeat) -> bool:
+    """Whether the worksheet is signed as it should be."""
+    written = chair.worksheet
+    if written is None or chair.signed != written:
+        return False
+    return not differences(written, chair.right, chair.precinct.groups)
 
 
 def _uses_app(room: Room, chair: ChairSeat) -> bool:

@@ -27,6 +27,7 @@ from simulation.rehearsal.chair_steps import (
     WORKSHEET,
     ChairSteps,
 )
+from simulation.rehearsal.findings import findings
 from simulation.rehearsal.script import group_label
 from simulation.rehearsal.seat import choices
 from simulation.rehearsal.view import Button, Step, Text, say
@@ -36,18 +37,6 @@ from simulation.scenario.values import format_clock
 
 __all__ = ["CHAIR", "LABELS", "SECRETARY", "STAGES", "ChairSeat", "differences"]
 
-_CODES = {  # what headquarters' checks find (`rules.record.KINDS`), as they say it on the telephone
-    "final_exceeds_first": say("There are more people in the final alignment than in the first."),
-    "viable_group_shrank": say("A viable group became smaller."),
-    "award_not_by_rule": say("The delegates do not follow from the counts."),
-    "awarded_not_allotted": say("The delegates do not add up to what the precinct elects."),
-    "nonviable_awarded": say("A group below the threshold got delegates."),
-    "viable_group_unawarded": say("A viable group got nothing."),
-    "more_votes_fewer_delegates": say("A larger group got fewer delegates than a smaller one."),
-    "missing_alignment": say("An alignment is missing."),
-    "single_delegate_not_plurality": say("The delegate does not go to the largest group."),
-    "attendance": say("N is not the total of the first alignment."),
-}
 _MAY_GO_BACK = (COUNT, FREEZE, VIABILITY, FIRST, REALIGNMENT, DELEGATES)
 
 
@@ -80,7 +69,7 @@ class ChairSeat(ChairSteps):
     def _called_back(self, data: Mapping[str, object], at_ms: int) -> bool:
         """Headquarters' checks found something in the report: the chair is called."""
         codes = data.get("codes")
-        found = [_CODES[code] for code in codes if code in _CODES] if isinstance(codes, list | tuple) else []
+        found = findings([str(code) for code in codes]) if isinstance(codes, list | tuple) else ()
         if self.worksheet is None:
             return False
         if self.stage == DONE:
@@ -421,6 +410,7 @@ class ChairSeat(ChairSteps):
         if found is None:
             return
         self.worksheet = self.figures(found)
+        self._correct()
         board = self.on_board()
         self._check_copy("worksheet_copy", self.worksheet, board, citations.SIGNED, at_ms)
         self.signing = True
@@ -428,8 +418,28 @@ class ChairSeat(ChairSteps):
             self.signers = ()
             self.tell(say("The worksheet was changed. The signatures were for other numbers."))
 
+    def _correct(self) -> None:
+        """Headquarters found an error, and now the worksheet is right: the captains hear it, and can sign it."""
+        assert self.worksheet is not None
+        groups, right, was = self.precinct.groups, self.right, self.on_board()
+        self.corrected = None
+        if not self.called_back_ms or differences(self.worksheet, right, groups):
+            return
+        if differences(was, right, groups):
+            self.tell(say("You read the corrected numbers to the captains. They follow your arithmetic."))
+        self.corrected = self.worksheet
+
+    @property
+    def right(self) -> Figures:
+        """What a worksheet without an error says."""
+        precinct = self.precinct
+        first = {} if precinct.ballot else precinct.first
+        return Figures(precinct.attendance, first, precinct.final, precinct.award)
+
     def on_board(self) -> Figures:
-        """What the room has seen: the numbers as announced."""
+        """What the room has seen: the numbers as announced, or as they were corrected after headquarters called."""
+        if self.corrected is not None:
+            return self.corrected
         first, final = self.first or {}, self.final or {}
         return Figures(self.n or 0, {} if self.precinct.ballot else first, final, self.award or {})
 

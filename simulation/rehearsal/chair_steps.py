@@ -62,6 +62,7 @@ class ChairSteps(Seat):
         self.worksheet: Figures | None = None
         self.signed: Figures | None = None  # the worksheet when it was signed
         self.signers: tuple[str, ...] = ()
+        self.corrected: Figures | None = None  # what was announced instead, after headquarters called
         self.signing = False  # whether the worksheet is filled in and goes round
         self.called_back_ms: tuple[int, ...] = ()  # when headquarters called about what was reported
         self.reporting = Reporting()

@@ -195,6 +195,7 @@ class Debrief:
     moments: tuple[Moment, ...]  # three at most
     timeline: tuple[Line, ...]
     observed: Observed
+    failures: tuple[tuple[int, str, str], ...] = ()  # errors of this program: when, at which seat, what
 
     def of(self, seat: str) -> SeatScore | None:
         """One seat's evening."""
@@ -213,6 +214,7 @@ class Debrief:
             "moments": {"rule": RULE.english(), "first": [one.as_json() for one in self.moments]},
             "timeline": [line.as_json() for line in self.timeline],
             "observed": self.observed.as_json(),
+            "failures": [{"at": clock(at_ms), "seat": seat, "what": what} for at_ms, seat, what in self.failures],
         }
 
     def csv(self) -> str:
@@ -258,6 +260,7 @@ def debrief(room: Room, events: Iterable[Event]) -> Debrief:
         moments=_moments(room, judged, lines, log),
         timeline=lines,
         observed=_observed(room, log, people),
+        failures=tuple(room.failures),
     )
 
 

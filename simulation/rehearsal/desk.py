@@ -7,17 +7,17 @@ They work on what comes in from the room and from the simulated rest of the stat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from simulation.night.order import Call
+from simulation.rehearsal.findings import findings
 from simulation.rehearsal.headquarters import Report, same
 from simulation.rehearsal.script import group_label
 from simulation.rehearsal.seat import MOST_TYPED, Mistake, number
 from simulation.rehearsal.view import Button, Field, Option, Stage, Step, Table, Text, say, say_many
 from simulation.rehearsal.world import Figures
-from simulation.rules.record import KINDS
 
 if TYPE_CHECKING:
     from simulation.night.model.hotline import Calling
@@ -25,26 +25,6 @@ if TYPE_CHECKING:
 
 _PARTS = (("first", say("First alignment")), ("final", say("Final alignment")), ("delegates", say("Delegates")))
 _CITATION = say("Reporting: what the signed worksheet says is what is written down.")
-
-
-def findings(codes: Sequence[str]) -> tuple[Text, ...]:
-    """What the checks found, for people."""
-    return tuple(_FINDINGS[code] for code in codes if code in _FINDINGS)
-
-
-_FINDINGS: Mapping[str, Text] = {
-    "final_exceeds_first": say("There are more people in the final alignment than in the first."),
-    "award_not_by_rule": say("The delegates are none of the awards that the rules allow."),
-    "awarded_not_allotted": say("More or fewer delegates are awarded than the precinct elects."),
-    "viable_group_shrank": say("A group that was viable at first is smaller in the end."),
-    "nonviable_awarded": say("A group below the threshold was awarded delegates."),
-    "viable_group_unawarded": say("A viable group was awarded nothing."),
-    "more_votes_fewer_delegates": say("A group was awarded fewer delegates than a smaller one."),
-    "missing_alignment": say("The first or the final alignment is missing."),
-    "single_delegate_not_plurality": say("The one delegate is not with the largest group."),
-    "attendance": say("The first alignment does not add up to the people counted."),
-}
-assert set(KINDS) <= set(_FINDINGS)
 
 
 @dataclass(slots=True)

@@ -150,7 +150,7 @@ def _key(site: PrecinctScript) -> Iterator[Line]:
     ]
     yield Line(
         say("Signatures"),
-        worksheet_steps.joined([say("You, the chair"), say("The secretary"), *captains]),
+        worksheet_steps.joined([say("The chair"), say("The secretary"), *captains]),
         citations=(citations.SIGNED,),
     )
     yield Line(
@@ -186,7 +186,7 @@ def _award(site: PrecinctScript) -> Line:
     others = outcomes(list(site.final.values()), site.delegates, site.attendance).awards
     worked = worksheet_steps.award_worked(site.final, site.delegates, site.attendance)
     if site.tied and len(others) > 1:
-        worked = (*worked, say("After this coin; another coin, another award, and as lawful."))
+        worked = (*worked, say("With another coin the award would be another one, and as lawful."))
     return Line(
         say("Delegates"),
         worksheet_steps.of_groups(awarded) if awarded else say("nobody"),

@@ -389,7 +389,10 @@ class Room:
         try:
             action(*arguments)
         except Exception as error:
-            self.failures.append((self.now_ms, seat, f"{type(error).__name__}: {error}"))
+            what = f"{type(error).__name__}: {error}"
+            if any(known[1:] == (seat, what) for known in self.failures):
+                return  # what fails at every step of the night is told once
+            self.failures.append((self.now_ms, seat, what))
             _LOGGER.exception("seat %s failed", seat)
 
     def _look(self, seat: Seat) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import sys
 import tempfile
 import threading
 import time
@@ -99,6 +100,7 @@ class Rehearsal:
         self._shown: dict[str, tuple[Step, ...]] = {}
         self._last_alive = 0
         self._board_changed = self._clock_changed = False
+        self._failures_told = 0
         for event in log.read():
             self._happens(event)
         if self.events:
@@ -333,6 +335,7 @@ class Rehearsal:
             room.advance(room.next_step_ms())
             stepped = True
             self._store([*room.due(), *bots.due(room)])
+            self._tell_failures()
             target = min(target, room.clock.target_ms(self._now()))
         if target > room.now_ms and not room.ended:
             room.advance(target)
@@ -353,6 +356,13 @@ class Rehearsal:
         self.log.append(events)
         for event in events:
             self._happens(event)
+        self._tell_failures()
+
+    def _tell_failures(self) -> None:
+        """What went wrong in this program goes into the log, and the trainer sees it."""
+        new = self.room.failures[self._failures_told :]
+        if new:
+            self._store([("failed", seat, {"what": what[:_LONGEST_FIELD]}) for _, seat, what in new])
 
     def _happens(self, event: Event) -> None:
         self.events.append(event)
@@ -360,6 +370,7 @@ class Rehearsal:
         if key:
             self._keys.add(f"{event.seat} {key}")
         self.room.apply(event)
+        self._failures_told += event.kind == "failed"
         self._board_changed = True
         self._clock_changed |= event.kind in ("clock", "hold", "aids", "ended", "hotline")
 
@@ -370,9 +381,9 @@ class Rehearsal:
                 fields = dict(data.get("fields") or {})
                 if len(fields) > _MOST_FIELDS:
                     raise ValueError
-                texts = {str(name)[:_LONGEST_FIELD]: str(value)[:_LONGEST_FIELD] for name, value in fields.items()}
-                found = {"action": str(data["action"])[:_LONGEST_FIELD], "fields": texts}
-                return found | ({"step": str(data["step"])[:_LONGEST_FIELD]} if data.get("step") else {})
+                texts = {_name(name): str(value)[:_LONGEST_FIELD] for name, value in fields.items()}
+                found = {"action": _name(data["action"]), "fields": texts}
+                return found | ({"step": _name(data["step"])} if data.get("step") else {})
             case "hand":
                 return {"raised": bool(data["raised"])}
             case "clock":
@@ -482,6 +493,11 @@ def _night(scenario: Scenario, settings: Mapping[str, Any]) -> tuple[Scenario, S
     seed, night = int(settings["seed"]), int(settings["night"])
     found = script(scenario, seed, night, int(settings["minutes"]))
     return scenario, found, Setting(scenario, Luck(seed, night, scenario.spec.clock.resolution))
+
+
+def _name(given: object) -> str:
+    """A name that comes up again and again: kept once, however many events have it."""
+    return sys.intern(str(given)[:_LONGEST_FIELD])
 
 
 def _token(secret: str, whose: str) -> str:

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
+import tomli_w
+
+from simulation.errors import InputError
 from simulation.rehearsal.debrief import Debrief, Observed
+from simulation.scenario import library, load
 from simulation.scenario.reference import toml_value
 
 ENOUGH_WORKSHEETS = 10
@@ -80,6 +88,49 @@ def to_scenario(debriefs: Debrief | Iterable[Debrief], base: str) -> str:
         lines += ["", "# Seen too seldom to be used: these stay as in the night that was rehearsed."]
         lines += [f"# {one}" for one in left_out]
     return "\n".join(lines) + "\n"
+
+
+def rehearsed(settings: Mapping[str, Any], out: Path) -> tuple[str, dict[Path, str]]:
+    """What a scenario written to `out` extends, and the files that have to be written beside it for that.
+
+    A night of the library keeps its name and a file its place, seen from `out`; a night that was changed for the
+    rehearsal (--set, --roster), or whose file is another one now, is written beside.
+    """
+    from simulation.experiment.run_file import ROSTER_FILE, run_text
+
+    base, text = str(settings.get("base") or settings["name"]), str(settings["scenario"])
+    run = tomllib.loads(text)["run"]
+    if base in library() or Path(base).is_file():
+        try:
+            now = load(base)
+            if now.roster.sha256 == run["roster"] and _night(run_text(now, run)) == _night(text):
+                return (base if base in library() else _seen_from(Path(base), out)), {}
+        except InputError:
+            pass  # it was edited since
+    night, roster = out.with_name(f"{out.stem}-rehearsed.toml"), out.with_name(f"{out.stem}-rehearsed.csv")
+    document = tomllib.loads(text)
+    beside = {}
+    if settings.get("roster") is not None:
+        assert document["roster"] == {"file": ROSTER_FILE}
+        document["roster"] = {"file": roster.name}
+        beside[roster] = str(settings["roster"])
+    beside[night] = tomli_w.dumps(document)
+    return night.name, beside
+
+
+def _night(text: str) -> dict[str, Any]:
+    """A run's text without where its roster lies: the roster's own hash says more."""
+    document = tomllib.loads(text)
+    document.pop("roster", None)
+    document.pop("run", None)
+    return document
+
+
+def _seen_from(file: Path, out: Path) -> str:
+    try:
+        return Path(os.path.relpath(file.resolve(), out.resolve().parent)).as_posix()
+    except ValueError:  # on another drive
+        return str(file.resolve())
 
 
 def interval(hits: int, count: int) -> tuple[float, float]:

@@ -46,7 +46,6 @@ _HEADERS = {
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "X-Robots-Tag": "noindex",
 }
@@ -364,6 +363,7 @@ def serve(
     ready: Callable[[dict[str, str]], None] = lambda links: None,
 ) -> None:
     """Serve a rehearsal until Ctrl-C. `ready` gets the links as soon as the port is bound; port 0 takes a free one."""
+    import gc
     import socket as sockets
 
     import uvicorn
@@ -388,4 +388,6 @@ def serve(
         h11_max_incomplete_event_size=32_768,
     )
     ready(links(rehearsal, url))
+    gc.collect()
+    gc.freeze()  # the night is large and stays: looking through it for garbage would hold up every page for long
     uvicorn.Server(config).run(sockets=[listening])

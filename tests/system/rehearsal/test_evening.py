@@ -21,18 +21,21 @@ from tests.system.rehearsal.conftest import (
 )
 
 
-def go_on(page: Page, knowing: Knowing, seat: str, until: str = "done", within_s: float = 30) -> None:
-    """Do the right thing, again and again, until a stage is reached."""
+def go_on(knowing: Knowing, people: dict[str, Page], until: str = "done", within_s: float = 60) -> None:
+    """Everybody does the right thing, in turn, until all have reached a stage."""
     deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if knowing.now().seats[seat].doing.stage == until:
-            return
-        act = knowing.next_act(seat, night_ms(page))
-        if act is None:
-            page.wait_for_timeout(100)
-        else:
-            press(page, act)
-    raise AssertionError(f"{seat} is stuck: {page.locator('#steps').inner_text()}")
+    left = dict(people)
+    while left and time.monotonic() < deadline:
+        waiting = True
+        for seat, page in tuple(left.items()):
+            if knowing.now().seats[seat].doing.stage == until:
+                del left[seat]
+            elif (act := knowing.next_act(seat, night_ms(page))) is not None:
+                press(page, act)
+                waiting = False
+        if waiting and left:
+            next(iter(left.values())).wait_for_timeout(100)
+    assert not left, f"stuck: {[(seat, page.locator('#steps').inner_text()) for seat, page in left.items()]}"
 
 
 def test_an_evening_from_the_open_doors_to_the_debriefing(
@@ -61,9 +64,8 @@ def test_an_evening_from_the_open_doors_to_the_debriefing(
     expect(li.locator("#notices .news")).to_be_visible()
     assert not maria.locator("#notices .news").count()
 
-    go_on(maria, known, "chair-1", "count")
-    go_on(juan, known, "chair-2", "count")
-    go_on(li, known, "chair-3", "viability")
+    go_on(known, {"chair-1": maria, "chair-2": juan}, "count")
+    go_on(known, {"chair-3": li}, "viability")
 
     # Maria's phone is offline in the middle of typing; she goes on, and sends
     count = step_of(maria, "count")
@@ -98,9 +100,7 @@ def test_an_evening_from_the_open_doors_to_the_debriefing(
 
     connected(desk)
     desk.get_by_role("button", name="×60").click()  # noqa: RUF001  # as on the button
-    go_on(juan, known, "chair-2")
-    go_on(maria, known, "chair-1")
-    go_on(li, known, "chair-3")
+    go_on(known, {"chair-1": maria, "chair-2": juan, "chair-3": li})
     for page in (maria, juan, li):
         expect(page.locator("#stages [aria-current]")).to_have_count(0)
 
