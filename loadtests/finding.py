@@ -532,20 +532,25 @@ def in_words(resource: str | None) -> str:
     return _WORDS.get(resource, resource.removeprefix("metrics.caucus_").removeprefix("metrics.").replace("_", " "))
 
 
+def _rounded(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def sentence(found: Found) -> str:
     """The answer: "report breaks at 14 times the busiest minute of caucus night (12.6 to 14.9), because of CPU ..."."""
     point = found.point
     low, high = point.requests_per_s
-    rates = f"{low:,.4g} to {high:,.4g} requests/s" if high is not None else f"{low:,.4g} requests/s"
+    rates = f"{_rounded(low)} to {_rounded(high)} requests/s" if high is not None else f"{_rounded(low)} requests/s"
     nights = point.nights
     if high is None:
-        limit = f"{nights[0]:,.3g} times the busiest minute of caucus night ({rates})" if nights else rates
+        limit = f"{_rounded(nights[0])} times the busiest minute of caucus night ({rates})" if nights else rates
         said = [f"{point.flow}: holds at {limit}, and it is not known where it breaks: {point.why}"]
     else:
         if nights and nights[1] is not None:
             middle = (nights[0] + nights[1]) / 2
-            span = f"{nights[0]:,.3g} to {nights[1]:,.3g}; {rates}"
-            what = f"{middle:,.3g} times the busiest minute of caucus night ({span})"
+            span = f"{_rounded(nights[0])} to {_rounded(nights[1])}; {rates}"
+            what = f"{_rounded(middle)} times the busiest minute of caucus night ({span})"
         else:
             what = rates
         at = f", at {_PLACES.get(found.at.partition('.')[0], found.at)}" if found.at and point.flow == "mix" else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
+import tempfile
 from pathlib import Path
 
 import click
@@ -26,6 +26,7 @@ LENGTHS = ("20", "45", "90")
 @options.settings
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder.  [default: in runs/]")
 @click.option("--pdf", is_flag=True, help="Also write both as PDF (needs WeasyPrint).")
+@options.quiet
 def packet(
     name_or_file: str,
     seats: int,
@@ -37,6 +38,7 @@ def packet(
     settings: tuple[str, ...],
     out: Path | None,
     pdf: bool,
+    quiet: bool,
 ) -> None:
     """Print a rehearsal: the same night as `caucus rehearse` has on its pages, for a room without any.
 
@@ -68,7 +70,7 @@ def packet(
     scenario = options.loaded(name_or_file, settings, roster)
     run = scenario.spec.run
     seed = seed if seed is not None else run.seed if run else 1
-    folder = out or Path("runs", f"packet-{scenario.name}-{seed}-{night}-{minutes}-{language}")
+    folder = out or Path("runs", f"packet-{scenario.name}-{seed}-{night}-{minutes}-{seats}-{language}")
     papers = made(script(scenario, seed, night, int(minutes)), seats)
     changed = [part for setting in settings for part in ("--set", setting)]
     changed += ["--roster", str(roster)] if roster else []
@@ -90,26 +92,33 @@ def packet(
         ).lstrip()
         written[f"{part}.html"] = html.encode()
         if pdf:
+            if not quiet:
+                click.echo(f"Making {part}.pdf", err=True)
             written[f"{part}.pdf"] = maker.as_pdf(html)
     _put(folder, written)
     click.echo("\n".join(str(folder / name) for name in written))
 
 
 def _put(folder: Path, written: dict[str, bytes]) -> None:
-    """A folder with these files and nothing else, whole or not at all; there already is fine where it is the same."""
-    if folder.exists():
-        there = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
-        if there and all(name in there and there[name].read_bytes() == written[name] for name in written):
-            return
-        if there or not folder.is_dir():
-            raise InputError(f"--out {folder}: is there already, and nothing is overwritten: choose another name")
-    partial = folder.with_name(f"{folder.name}.partial")
+    """A folder with these files, whole or not at all. What is there already is kept, unless all of it is the same."""
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name, content in written.items():
-            (partial / name).write_bytes(content)
-        os.replace(partial, folder)  # an empty folder may be there
+        known = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"--out {folder}: is a file: name a folder")
+        same = [name for name in written if name in known and known[name].is_file()]
+        same = [name for name in same if known[name].read_bytes() == written[name]]
+        if len(same) == len(written):
+            return
+        if len(same) < len(known):
+            raise InputError(f"--out {folder}: is there already, and nothing is overwritten: choose another name")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
+            whole = Path(beside, "whole")
+            whole.mkdir()
+            for name, content in written.items():
+                (whole / name).write_bytes(content)
+            for name in same:  # they are in the new folder, too
+                known[name].unlink()
+            os.replace(whole, folder)  # an empty folder may be there
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise InputError(f"--out {folder}: cannot be written: {error.strerror}") from None

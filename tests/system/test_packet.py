@@ -62,6 +62,20 @@ def rehearsal(folder: Path) -> Iterator[Rehearsal]:
     found.close()
 
 
+@pytest.mark.parametrize("there", ["file", "folder"])
+def test_a_place_that_is_taken_stays_as_it_is(folder: Path, there: str) -> None:
+    place = folder / f"taken-{there}"
+    if there == "file":
+        place.write_text("mine")
+    else:
+        (place / "trainer.html").mkdir(parents=True)
+    done = printed(folder, place.name, "--minutes", "20")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert ("is a file" if there == "file" else "nothing is overwritten") in done.stderr
+    assert place.read_text() == "mine" if there == "file" else (place / "trainer.html").is_dir()
+    assert not list(folder.glob(".taken*"))
+
+
 def text_of(page: Path) -> str:
     return html.unescape(page.read_text(encoding="utf-8"))
 
@@ -130,7 +144,8 @@ def test_in_spanish_no_sentence_is_left_in_english(folder: Path) -> None:
 
 
 def test_the_pdf_is_the_same_for_the_same_evening(folder: Path) -> None:
-    done = printed(folder, "one", "--minutes", "20", "--seats", "1", "--pdf")
+    assert printed(folder, "one", "--minutes", "20", "--seats", "1").exit_code == 0
+    done = printed(folder, "one", "--minutes", "20", "--seats", "1", "--pdf")  # the pages are there already
     if done.exit_code == 2 and done.stderr.startswith("--pdf: "):
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(done.stderr)
     assert done.exit_code == 0, done.stderr
@@ -139,7 +154,8 @@ def test_the_pdf_is_the_same_for_the_same_evening(folder: Path) -> None:
     ]
     for name in ("trainer.pdf", "volunteers.pdf"):
         assert (folder / "one" / name).read_bytes().startswith(b"%PDF-1.7")
-    assert printed(folder, "one", "--minutes", "20", "--seats", "1", "--pdf").exit_code == 0  # whoever differs is refused
+    again = printed(folder, "one", "--minutes", "20", "--seats", "1", "--pdf")
+    assert again.exit_code == 0, again.stderr  # other bytes would have been refused
 
 
 def test_what_cannot_be_made_leaves_nothing_behind(
