@@ -14,6 +14,7 @@ def pages() -> dict[str, str]:
     from simulation.audit import codes_markdown
     from simulation.experiment.measures import markdown as measures
     from simulation.night.metrics import markdown as metrics
+    from simulation.rehearsal.documentation import markdown as rehearsals
     from simulation.roster import columns_markdown
     from simulation.scenario.reference import markdown as scenarios
 
@@ -23,6 +24,7 @@ def pages() -> dict[str, str]:
         "measures.md": measures(),
         "rosters.md": _ROSTERS + columns_markdown(),
         "audit-codes.md": codes_markdown(),
+        "rehearsals.md": rehearsals(),
         "commands.md": commands_markdown(),
     }
 

@@ -12,10 +12,13 @@ import pytest
 from simulation.errors import InputError
 from simulation.night import play_night
 from simulation.night.order import Call
+from simulation.rehearsal.chair import ChairSeat
 from simulation.rehearsal.clock import NightClock
+from simulation.rehearsal.debrief import debrief
 from simulation.rehearsal.desk import OperatorDesk
 from simulation.rehearsal.event import ROOM, TRAINER, Event
 from simulation.rehearsal.injects import EFFECTS, catalog
+from simulation.rehearsal.log import Log
 from simulation.rehearsal.running import Rehearsal
 from simulation.rehearsal.seat import CASES
 from simulation.rehearsal.view import Step
@@ -333,3 +336,43 @@ def test_the_nights_clock() -> None:
     told(80_000, 20 * HOUR, do="run")
     told(90_000 + HOUR, 20 * HOUR + 10 * MINUTE, do="resume", to_ms=20 * HOUR + 10 * MINUTE)
     assert clock.target_ms(91_000 + HOUR) == 20 * HOUR + 11 * MINUTE
+
+
+def test_bots_come_back_and_correct_what_headquarters_returns(tmp_path: Path) -> None:
+    """All chairs err tonight; the review calls each of them once."""
+    wall = Wall()
+    rehearsal = begun(tmp_path, wall, small(tmp_path, chairs__arithmetic_errors=1), bots=12)
+    run(rehearsal, wall, 30 * HOUR)
+    reports = rehearsal.room.headquarters.reports
+    called = {one.seat for one in reports if one.called_back}
+    assert called
+    for seat in called:
+        last = rehearsal.room.headquarters.last_of(seat)
+        assert last is not None
+        assert (last.state, last.codes, last.caught) == ("released", (), ["chair"])
+        assert rehearsal.room.seats[seat].doing.signed == rehearsal.room.seats[seat].doing.right  # type: ignore[attr-defined]  # a chair's
+    assert all(rehearsal.room.is_done(seat) for seat in rehearsal.room.seats.values())
+    rehearsal.close()
+
+
+def test_an_error_of_the_program_is_logged_and_shown_once_and_the_evening_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def breaks(*_: object) -> None:
+        raise RuntimeError("out of chalk")
+
+    wall = Wall()
+    rehearsal = begun(tmp_path, wall)
+    ann = joined(rehearsal)
+    monkeypatch.setattr(ChairSeat, "advance", breaks)
+    run(rehearsal, wall, rehearsal.script.begins_ms + 2 * MINUTE)
+    failed = [event for event in rehearsal.events if event.kind == "failed"]
+    assert [(event.seat, event.data) for event in failed] == [(ann.seat, {"what": "RuntimeError: out of chalk"})]
+    assert [one["what"] for one in debrief(rehearsal.room, rehearsal.events).as_json()["failures"]] == [
+        "RuntimeError: out of chalk"
+    ]
+    assert "out of chalk" in caplog.text
+    rehearsal.close()
+    again = Rehearsal(Log(tmp_path / "log.sqlite"), now=wall)
+    assert [event for event in again.events if event.kind == "failed"] == failed
+    again.close()

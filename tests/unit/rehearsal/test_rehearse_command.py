@@ -1,0 +1,68 @@
+"""`caucus rehearse` on a log that is there already, and what `caucus debrief --to-scenario` builds on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from simulation.cli import caucus
+from simulation.rehearsal.running import _settings
+from simulation.rehearsal.to_scenario import rehearsed
+from simulation.scenario import Scenario, load
+from tests.unit.rehearsal.rooms import Wall, begun, small
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("log")
+    begun(folder, Wall()).close()
+    return str(folder / "log.sqlite")
+
+
+def test_options_of_a_new_rehearsal_are_refused_where_one_goes_on(log: str) -> None:
+    more = ["--minutes", "20", "--seed", "4", "--set", "hotline.operators=3", "--host", "127.0.0.1"]
+    told = CliRunner().invoke(caucus, ["rehearse", "iowa-2020", "--file", log, *more])
+    assert told.exit_code == 2
+    assert "leave out --minutes, --seed, --set" in " ".join(told.stderr.split())
+
+
+def test_another_night_than_the_files_is_refused(log: str) -> None:
+    told = CliRunner().invoke(caucus, ["rehearse", "iowa-2016", "--file", log])
+    assert told.exit_code == 2
+    assert "holds a rehearsal of iowa-2020, not of iowa-2016" in " ".join(told.stderr.split())
+
+
+def test_a_library_night_keeps_its_name_and_a_file_its_place(tmp_path: Path) -> None:
+    settings = {**_settings(load("iowa-2020"), 1, 0), "base": "iowa-2020"}
+    assert rehearsed(settings, tmp_path / "out.toml") == ("iowa-2020", {})
+
+    own = tmp_path / "nights" / "own.toml"
+    own.parent.mkdir()
+    own.write_text('extends = "iowa-2020"\ntitle = "Own"\n[checkin]\nstations = 3\n')
+    settings = {**_settings(load(str(own)), 1, 0), "base": str(own)}
+    out = tmp_path / "seen" / "out.toml"
+    out.parent.mkdir()
+    assert rehearsed(settings, out) == (os.path.join("..", "nights", "own.toml"), {})
+    out.write_text('extends = "../nights/own.toml"\ntitle = "As rehearsed"\n')
+    assert load(str(out)).document["checkin"] == load(str(own)).document["checkin"]
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Scenario:
+    """The night of 2020 with other precincts and another hotline than the library's."""
+    return small(tmp_path / "precincts")
+
+
+def test_a_night_that_was_changed_for_the_rehearsal_is_written_beside(tmp_path: Path, changed: Scenario) -> None:
+    out = tmp_path / "seen.toml"
+    base, beside = rehearsed({**_settings(changed, 1, 0), "base": "iowa-2020"}, out)
+    assert base == "seen-rehearsed.toml"
+    for path, text in beside.items():
+        path.write_text(text, newline="")
+    out.write_text(f'extends = "{base}"\ntitle = "As rehearsed"\n')
+    again = load(str(out))
+    assert again.roster.sha256 == changed.roster.sha256
+    assert again.document["hotline"] == changed.document["hotline"]
