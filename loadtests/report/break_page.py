@@ -254,7 +254,7 @@ def _flows(points: Sequence[BreakingPoint]) -> Chapter:
     def paint(sheet: Sheet) -> None:
         left = 110 if sheet.narrow else 150
         axes = sheet.axes(left=left, right=40, top=26, bottom=sheet.height - 46)
-        known = [end for pair in ends for end in pair if end]
+        known = [end for pair in ends for end in pair if end] or [1.0]
         low, high = min(known) / 1.5, max(known) * 2.2
         axes.set_xscale("log")
         axes.set_xlim(low, high)
@@ -411,7 +411,7 @@ def _load_chapter(point: BreakingPoint, about: About, prefix: str, label: str) -
 def _load_finding(point: BreakingPoint, held: Sequence[Tried], broken: Sequence[Tried]) -> str:
     low, high = point.requests_per_s
     if high is None:
-        return f"Every objective held up to {per_s(low)}"
+        return f"Every objective held up to {per_s(low)}" if low else "No trial says how much it takes"
     if not held:
         return f"No load was held, down to {per_s(high)}"
     before = statistics.median(t.trial.latency_s(0.99) for t in held)

@@ -274,7 +274,7 @@ _CATALOG = (
         "headquarters-corrects-wrongly",
         say('Headquarters "corrects" the sum'),
         say("after a report"),
-        say('Headquarters calls: "Your delegates do not add up, we have changed them."'),
+        say("Headquarters calls: your delegates do not add up, we have changed them."),
         say("Do not agree: read the signed worksheet aloud, ask for a written question."),
         say("The signed worksheet binds."),
         say("Seen in 2020. Whoever agrees on the phone has changed a result without signatures."),

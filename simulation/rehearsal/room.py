@@ -37,7 +37,7 @@ STAGES = (  # of a chair's evening, in order: what a hold can name
     ("doors", say("Doors")),
     ("call_to_order", say("Call to order")),
     ("count", say("Count")),
-    ("freeze", say("Freezing N")),
+    ("freeze", say("Freeze N")),
     ("viability", say("Viability")),
     ("first_alignment", say("First alignment")),
     ("realignment", say("Realignment")),

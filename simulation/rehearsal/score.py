@@ -214,15 +214,15 @@ def _viability(seat: ChairSeat, wrong_n: Text | None) -> Item:
     precinct = seat.precinct
     result: Result = "open"
     value = say("not announced")
-    right = say("{people} people: {groups}", people=precinct.threshold, groups=_named(precinct.viable))
+    right = _needing(precinct.threshold, precinct.viable)
     if precinct.delegates == 1:
         right = say("no threshold")
     if seat.threshold is not None:
-        value = say("{people} people", people=seat.threshold)
+        value = say_many("{count} person", "{count} people", seat.threshold)
         complete = precinct.delegates == 1 or seat.viable is not None
         if precinct.delegates > 1 and seat.viable is not None:
             in_order = [group for group in precinct.groups if group in seat.viable]
-            value = say("{people} people: {groups}", people=seat.threshold, groups=_named(in_order))
+            value = _needing(seat.threshold, in_order)
         as_it_should = seat.threshold == precinct.threshold and (
             precinct.delegates == 1 or seat.viable is None or seat.viable == frozenset(precinct.viable)
         )
@@ -393,6 +393,11 @@ def _of_checkin(seat: CheckinSeat) -> tuple[Item, ...]:
 def _made(seat: Seat, *kinds: str) -> list[Mistake]:
     """Mistakes of these kinds that are still open."""
     return [mistake for mistake in seat.mistakes if mistake.kind in kinds and mistake.corrected_ms is None]
+
+
+def _needing(threshold: int, groups: Sequence[str]) -> Text:
+    """How many people a group needs, and which groups have them."""
+    return say_many("{count} person: {groups}", "{count} people: {groups}", threshold, groups=_named(groups))
 
 
 def _named(groups: Sequence[str]) -> Text:

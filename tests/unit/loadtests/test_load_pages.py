@@ -16,6 +16,7 @@ from loadtests.report.replay_page import page as replay_page
 from loadtests.report.soak_page import page as soak_page
 from loadtests.report.stampede_page import page as stampede_page
 from loadtests.report.words import latency, middle, resource_name, significant, span
+from loadtests.trial import Trial
 from simulation.report.words import plain
 from tests.unit.loadtests.load_runs import DIRTY, about, point, replay, soaked, stampede
 
@@ -52,6 +53,22 @@ def test_of_a_mix_it_names_the_operation_that_broke():
 def test_where_nothing_broke_no_breaking_point_is_claimed():
     one = replace(point(), requests_per_s=(40.0, None), valid=False, why="the generator is the limit", recoveries=())
     assert told(one).startswith("Does not break up to 24 times the busiest minute of caucus night (40.0/s)")
+
+
+def test_a_search_whose_trials_are_all_void_says_that_it_says_nothing():
+    busy = {"one": [0.95] * 10}
+    void = [
+        each._replace(trial=Trial(replace(each.trial.sample, cpu=busy)))
+        for each in point().trials[:2]
+        if isinstance(each.trial, Trial)
+    ]
+    assert [bool(each.trial.void) for each in void] == [True, True]
+    one = replace(point(), requests_per_s=(0.0, None), valid=False, why="the generator was busy",
+                  limited_by=None, broke=(), trials=tuple(void), recoveries=())  # fmt: skip
+    text = plain(break_page([one, replace(one, flow="report")], about("break")))
+    assert "the generator was busy; this is no valid answer" in text
+    assert "no trial says how much it takes" in text.lower()
+    assert "nan" not in text
 
 
 def test_an_answer_that_is_not_valid_is_marked_on_the_page():
