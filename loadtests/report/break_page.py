@@ -111,6 +111,8 @@ def flow_finding(point: BreakingPoint) -> str:
     """The answer for one flow among several."""
     (low, high), nights = point.requests_per_s, point.nights
     ends, unit = (nights, "nights") if nights is not None else ((low, high), "requests/s")
+    if ends[1] is None and not low:
+        return f"{_capital(point.flow)}: no trial says anything."
     if ends[1] is None:
         return f"{_capital(point.flow)}: does not break up to {significant(ends[0], 2)} {unit}."
     said = f"{middle(ends[0], ends[1])} {unit} ({span(ends[0], ends[1])})" if low else f"below {per_s(ends[1])}"
@@ -127,6 +129,8 @@ def _where(point: BreakingPoint, place: str) -> str:
     """Where it breaks, in nights where their size is known."""
     (low, high), nights, at = point.requests_per_s, point.nights, place
     in_s = "" if nights is None else f" ({per_s(low)})"
+    if high is None and not low:
+        return f"says nothing about what it takes, {at}: {point.why}"
     if high is None:
         up_to = f"{significant(nights[0], 2)} times the busiest minute of caucus night" if nights else per_s(low)
         return f"does not break up to {up_to}{in_s}, {at}"
@@ -154,7 +158,12 @@ def _recovers(point: BreakingPoint) -> list[str]:
 
 def _weakest(points: Sequence[BreakingPoint]) -> BreakingPoint:
     """The flow that breaks first, in nights; only a mixture is what a night really is."""
-    return min(points, key=lambda p: (p.nights or p.requests_per_s)[0])
+    return min(points, key=_order)
+
+
+def _order(point: BreakingPoint) -> tuple[bool, float]:
+    """By where they break; last, of which nothing is known."""
+    return point.requests_per_s == (0, None), (point.nights or point.requests_per_s)[0]
 
 
 def _more_findings(points: Sequence[BreakingPoint]) -> list[str]:
@@ -245,11 +254,13 @@ def _basis(points: Sequence[BreakingPoint], about: About) -> str:
 
 def _flows(points: Sequence[BreakingPoint]) -> Chapter:
     """Each flow's interval, the weakest at the top."""
-    ordered = sorted(points, key=lambda p: (p.nights or p.requests_per_s)[0])
+    ordered = sorted(points, key=_order)
     in_nights = all(point.nights for point in points)
     unit = "caucus nights" if in_nights else "requests/s"
     ends = [(point.nights if in_nights else None) or point.requests_per_s for point in ordered]
-    finding_ = sentence(f"{flow_name(ordered[0].flow)} breaks first").rstrip(".")
+    finding_ = "Where these flows break is not known"
+    if ordered[0].requests_per_s[1] is not None:
+        finding_ = sentence(f"{flow_name(ordered[0].flow)} breaks first").rstrip(".")
 
     def paint(sheet: Sheet) -> None:
         left = 110 if sheet.narrow else 150
