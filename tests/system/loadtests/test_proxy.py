@@ -229,7 +229,7 @@ def test_a_reset_cuts_open_connections_at_both_ends_and_spares_later_ones(proxy:
 def test_a_lasting_reset_cuts_every_new_connection_until_its_end(proxy: Proxy, echo: Echo):
     proxy.begin(1, "reset", None, is_moment=False)
     for _ in range(3):
-        with closing(connected(proxy)) as client, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), closing(connected(proxy)) as client:  # or even before it is accepted
             client.recv(1)
     assert echo.came == []
     proxy.end(1)
