@@ -314,9 +314,23 @@ class ChairSeat(ChairSteps):
         return worksheet_steps.listed(chosen) if chosen else say("nobody")
 
     def _begin_realignment(self, at_ms: int) -> None:
+        self._rule_on_viability()
         asked = set(self.answers) | {case.id for case in self.waiting}
         self.waiting.extend(case for case in self.precinct.requests if case.id not in asked)
         self.go(self.following(), at_ms)
+
+    def _rule_on_viability(self) -> None:
+        """What comes up now follows the room: who declared it otherwise is overruled first, and hears it."""
+        declared, right = self.viable or frozenset(), frozenset(self.precinct.viable)
+        rulings = [
+            say("{group} is viable", group=group_label(group))
+            if group in right
+            else say("{group} is not viable", group=group_label(group))
+            for group in self.precinct.groups
+            if (group in declared) != (group in right)
+        ]
+        if rulings:
+            self.tell(say("The county party rules: {rulings}.", rulings=worksheet_steps.joined(rulings)))
 
     def _do_write_final(self, texts: Mapping[str, str], at_ms: int) -> None:
         written = self._written("final", texts)
@@ -548,6 +562,8 @@ class ChairSeat(ChairSteps):
         upto = order.index(stage)
         self.waiting = []
         before = {name for name in order[:upto] if name in STAGES}
+        for mistake in self.mistakes:  # put right by that somebody, too
+            self.mend(mistake.kind, at_ms)
         if COUNT in before:
             self.counted = precinct.attendance
         if FREEZE in before:

@@ -34,6 +34,7 @@ LABELS = {
     REPORT: say("Report"),
     DONE: say("Done"),
 }
+_COIN_FALLS = say("The coin favors: {groups}.")  # what `ChairSeat` tells
 CHAIR, SECRETARY = "chair", "secretary"  # who sign, besides the captains
 
 
@@ -293,7 +294,7 @@ class ChairSteps(Seat):
         if self.protested == "award":
             buttons.append(Button("insist", say("It stays as I said"), "danger"))
         story = [say("N is {n}.", n=n), self._elects()]
-        if self.heads:
+        if self.heads and all(one.message != _COIN_FALLS.message for one in self.told):  # it is said once
             story.append(say("The coin has favored: {groups}.", groups=worksheet_steps.listed(self.heads)))
         return Step(
             "award",
@@ -316,7 +317,7 @@ class ChairSteps(Seat):
                 say("Work it out for each viable group: people times delegates, divided by N. Round it."),
                 say("Add up. Too many or too few? Then look at the decimals."),
             ),
-            citations=worksheet_steps.citations_of(final, precinct.delegates, n),
+            citations=citations.AWARDS if precinct.delegates > 1 else citations.AWARD_OF_ONE,
         )
 
     def _rows(self) -> tuple[str, ...]:

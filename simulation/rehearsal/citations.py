@@ -45,6 +45,8 @@ DROPPED = say(
 )
 MAJORITY = say("Delegate Selection Plan: one delegate goes to the largest group.")
 COIN = say("Delegate Selection Plan: equal decimals are decided by a coin toss.")
+AWARDS = (AWARD, TOO_FEW, TOO_MANY, DROPPED, COIN)  # all of them: which one is needed is the chair's to see
+AWARD_OF_ONE = (MAJORITY, COIN)
 SIGNED = say(
     "Recanvass rules: a signed worksheet binds, even when its sum is wrong. So whoever changes it has it signed again."
 )

@@ -11,14 +11,14 @@ import io
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
 from simulation.rehearsal import citations
 from simulation.rehearsal.chair import LABELS, ChairSeat, differences
-from simulation.rehearsal.event import ROOM, TRAINER, Event
+from simulation.rehearsal.event import BOT, ROOM, TRAINER, Event
 from simulation.rehearsal.score import IN_THE_NUMBERS, KINDS, RESULTS, Item, Result, desk_items, score, text
 from simulation.rehearsal.seat import Mistake
 from simulation.rehearsal.seat import Seat as PrecinctSeat
@@ -41,7 +41,7 @@ _RELEASED, _UNREPORTED, _UNCAUGHT, _CAUGHT, _DECISION, _WELL = 5, 4, 3, 2, 1, 0 
 _WHY = {
     _RELEASED: say("It reached the public."),
     _UNREPORTED: say("Headquarters had no valid result."),
-    _UNCAUGHT: say("Nobody caught it."),
+    _UNCAUGHT: say("Nobody corrected it."),
     _CAUGHT: say("It was caught, and put right."),
     _DECISION: say("It went against the rules of the evening."),
     _WELL: say("It went well, and it is worth telling how."),
@@ -53,13 +53,15 @@ class SeatScore:
     """One seat's evening."""
 
     seat: str
-    name: str  # "" where nobody sat there, or where names were deleted
+    name: str  # whoever acted there, or sits there; "" where nobody did, or where names were deleted
     role: str
     precinct: str
-    bot: bool  # nobody ever sat there
+    bot: bool  # nobody but bots ever acted there
     stage: str
     items: tuple[Item, ...]
-    mistakes: tuple[Mistake, ...]
+    mistakes: tuple[Mistake, ...]  # of people, where there were any
+    people: tuple[int, ...] = ()  # the numbers of those who acted there, in order
+    authors: tuple[int, ...] = ()  # whose each mistake is
 
     def as_json(self) -> dict[str, Any]:
         """For `caucus debrief --json`."""
@@ -196,6 +198,20 @@ class Debrief:
     timeline: tuple[Line, ...]
     observed: Observed
     failures: tuple[tuple[int, str, str], ...] = ()  # errors of this program: when, at which seat, what
+    names: Mapping[int, str] = field(default_factory=dict)  # of people, as far as they are kept
+    held: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # by person: the seats held, in order
+
+    def of_person(self, person: int) -> tuple[SeatScore, ...]:
+        """Somebody's own evening: every seat that he held, under his name, with his mistakes alone."""
+        found = []
+        for seat in self.held.get(person, ()):
+            one = self.of(seat)
+            if one is not None:
+                own = [(m, author) for m, author in zip(one.mistakes, one.authors, strict=True) if author == person]
+                mistakes, authors = tuple(m for m, _ in own), tuple(author for _, author in own)
+                name = self.names.get(person, "")
+                found.append(replace(one, name=name, mistakes=mistakes, authors=authors))
+        return tuple(found)
 
     def of(self, seat: str) -> SeatScore | None:
         """One seat's evening."""
@@ -241,9 +257,9 @@ def clock(at_ms: int) -> str:
 def debrief(room: Room, events: Iterable[Event]) -> Debrief:
     """What is to be said of a room, and of the events that it came from."""
     log = tuple(events)
-    people = {event.seat for event in log if event.kind == "joined" and not event.data.get("bot")}
-    people |= {str(event.data.get("to")) for event in log if event.kind == "reassigned"}
-    people |= {seat.id for seat in room.seats.values() if seat.person is not None}
+    held = {person: tuple(dict.fromkeys(stay.seat for stay in room.stays_of(person))) for person in room.people}
+    sat = {seat for seats in held.values() for seat in seats}
+    people = {seat.id for seat in room.seats.values() if _is_of_people(seat, sat)}
     scores = tuple(_seat_score(room, seat, seat.id not in people) for seat in room.seats.values())
     judged = [one for one in scores if not one.bot] or list(scores)
     lines = _timeline(room, log, people)
@@ -261,10 +277,49 @@ def debrief(room: Room, events: Iterable[Event]) -> Debrief:
         timeline=lines,
         observed=_observed(room, log, people),
         failures=tuple(room.failures),
+        names=dict(room.names),
+        held=held,
     )
 
 
 # Scores
+
+
+def _is_of_people(seat: Seat, sat: set[str]) -> bool:
+    """Whether people had this seat's evening: somebody acted there, or sat there, and no bot played it alone."""
+    return any(one != BOT for one in seat.actors) if seat.actors else seat.id in sat
+
+
+def _mistakes(seat: Seat, bot: bool) -> list[tuple[Mistake, int]]:
+    """What counts as a mistake at a seat, and whose it is: a bot's are left out where people took part."""
+    authors = [*seat.authors, *[seat.actor] * len(seat.doing.mistakes)]
+    pairs = list(zip(seat.doing.mistakes, authors, strict=False))
+    return pairs if bot else [(mistake, author) for mistake, author in pairs if author != BOT]
+
+
+# The part of the evening in which each item is done: where a bot did it, people are not scored for it.
+_DONE_IN: Mapping[str, tuple[str, ...]] = {
+    "frozen_n": ("freeze",),
+    "viability": ("first_alignment", "viability"),
+    "delegates": ("delegates",),
+    "worksheet_equals_report": ("report",),
+    "no_unsigned_change": ("worksheet",),
+    "valid_report": ("report",),
+    "fallback": ("report",),
+}
+_DECISIONS = frozenset({"case", "closed_early", "opening"})
+
+
+def _of_people(seat: Seat, item: Item) -> Item:
+    """An item of a seat that a bot and people shared: what the bot did did not come up for the people."""
+    if BOT not in seat.actors:
+        return item
+    stages = _DONE_IN.get(item.id, ())
+    did = [seat.did[stage][-1] for stage in stages if stage in seat.did][:1]
+    kinds = {"decisions": _DECISIONS, "caught_before_release": IN_THE_NUMBERS}.get(item.id, frozenset())
+    made = any(mistake.kind in kinds for mistake, _ in _mistakes(seat, False))
+    bots = did == [BOT] or (item.result == "wrong" and bool(kinds) and not made)
+    return replace(item, result="none", because=None) if bots and item.result != "open" else item
 
 
 def _reports(room: Room, seat: str) -> list[Any]:
@@ -277,15 +332,22 @@ def _seat_score(room: Room, seat: Seat, bot: bool) -> SeatScore:
         items = score(doing, room.now_ms, _reports(room, seat.id))
     else:
         items = desk_items(doing)
+    if not bot:
+        items = tuple(_of_people(seat, item) for item in items)
+    people = tuple(one for one in seat.actors if one > 0)
+    named = [room.names.get(one, "") for one in people] or [room.name_of(seat)]
+    mistakes = _mistakes(seat, bot)
     return SeatScore(
         seat=seat.id,
-        name=room.name_of(seat),
+        name=", ".join(name for name in named if name),
         role=seat.role,
         precinct=room.precinct_of(seat),
         bot=bot,
         stage=doing.stage,
         items=items,
-        mistakes=tuple(doing.mistakes),
+        mistakes=tuple(mistake for mistake, _ in mistakes),
+        people=people,
+        authors=tuple(author for _, author in mistakes),
     )
 
 
@@ -301,13 +363,18 @@ def _over_everybody(judged: Sequence[SeatScore]) -> tuple[RoomItem, ...]:
 
 def _is_wrong(room: Room, report: Any) -> bool:
     """Whether what headquarters holds of a precinct is not what its room did."""
+    return bool(_wrong_fields(room, report))
+
+
+def _wrong_fields(room: Room, report: Any) -> set[str]:
+    """The fields in which what headquarters holds of a precinct is not what its room did."""
     seat = room.seats.get(report.seat)
     if seat is None or seat.precinct is None or report.typed is None:
-        return False
+        return set()
     precinct = seat.precinct
     first = {} if precinct.ballot else precinct.first
     right = Figures(precinct.attendance, first, precinct.final, precinct.award)
-    return bool(differences(report.typed, right, precinct.groups))
+    return {name for name, *_ in differences(report.typed, right, precinct.groups)}
 
 
 def _figures(room: Room, judged: Sequence[SeatScore]) -> dict[str, int | None]:
@@ -364,7 +431,7 @@ def _timeline(room: Room, log: Sequence[Event], people: set[str]) -> tuple[Line,
         doing: Any = seat.doing
         if seat.id not in people:
             continue
-        for one in doing.mistakes:
+        for one, _ in _mistakes(seat, False):
             what = say(
                 "{mistake}: {given} instead of {right}", mistake=KINDS[one.kind], given=one.given, right=one.right
             )
@@ -435,9 +502,9 @@ def _moments(
 ) -> tuple[Moment, ...]:
     """By `RULE`."""
     wrong_released = {
-        one.seat
+        one.seat: _wrong_fields(room, one)
         for one in room.headquarters.reports
-        if one.state != "replaced" and one.released_ms is not None and _is_wrong(room, one)
+        if one.state != "replaced" and one.released_ms is not None
     }
     grouped: dict[tuple[str, str], list[tuple[SeatScore, Mistake]]] = {}
     for one in judged:
@@ -454,14 +521,31 @@ def _moments(
     found: list[Moment] = []
     for (grave, _, _), kind, met in rated:
         if len(found) < 3 and all(kind != one.kind for one in found):
-            found.append(_moment(kind, -grave, met, lines, log))
+            gravest = [pair for pair in met if kind not in KINDS or _gravity(*pair, wrong_released) == -grave]
+            found.append(_moment(kind, -grave, met, gravest, lines, log))
     return tuple(found)
 
 
-def _gravity(one: SeatScore, mistake: Mistake, wrong_released: set[str]) -> int:
+# What a mistake changes in a result: beginnings of fields' names. What is not here changes nothing by itself.
+_TOUCHES: Mapping[str, tuple[str, ...]] = {
+    "count": ("attendees",),
+    "frozen_n": ("attendees",),
+    "first_counts": ("first.",),
+    "final_counts": ("final.",),
+    "toss": ("delegates.",),
+    "delegates": ("delegates.",),
+    "refused": ("delegates.",),
+    "worksheet_copy": ("",),
+    "report_differs": ("",),
+}
+
+
+def _gravity(one: SeatScore, mistake: Mistake, wrong_released: Mapping[str, set[str]]) -> int:
     uncaught = mistake.corrected_ms is None
     if mistake.kind in IN_THE_NUMBERS and uncaught:
-        return _RELEASED if one.seat in wrong_released else _UNCAUGHT
+        touched = _TOUCHES.get(mistake.kind)
+        public = touched is not None and any(name.startswith(touched) for name in wrong_released.get(one.seat, ()))
+        return _RELEASED if public else _UNCAUGHT
     if mistake.kind in {"released"}:
         return _RELEASED
     if mistake.kind in {"went_home", "hung_up"} and uncaught:
@@ -536,10 +620,25 @@ _TITLES: Mapping[str, Text] = {
 }
 
 
+def _why(kind: str, grave: int, one: SeatScore, mistake: Mistake) -> Text:
+    if kind == "longest":
+        return say("It took more time than anything else.")
+    if grave == _CAUGHT and mistake.corrected_ms is not None and mistake.corrected_ms > mistake.at_ms:
+        return say("Put right at {time}.", time=clock(mistake.corrected_ms))
+    if kind == "viable_groups" and grave == _UNCAUGHT and one.stage != "first_alignment":
+        return say("The chair insisted, and the county party had to rule.")
+    return _WHY[grave]
+
+
 def _moment(
-    kind: str, grave: int, met: Sequence[tuple[SeatScore, Mistake]], lines: Sequence[Line], log: Sequence[Event]
+    kind: str,
+    grave: int,
+    met: Sequence[tuple[SeatScore, Mistake]],
+    gravest: Sequence[tuple[SeatScore, Mistake]],  # of these: one of them is quoted
+    lines: Sequence[Line],
+    log: Sequence[Event],
 ) -> Moment:
-    one, mistake = min(met, key=lambda pair: (pair[1].at_ms, pair[0].seat))
+    one, mistake = min(gravest, key=lambda pair: (pair[1].at_ms, pair[0].seat))
     around = [
         line
         for line in lines
@@ -552,7 +651,7 @@ def _moment(
         seq=seq,
         kind=kind,
         title=_TITLES[kind],
-        why=say("It took more time than anything else.") if kind == "longest" else _WHY[grave],
+        why=_why(kind, grave, one, mistake),
         seats=tuple(dict.fromkeys(score_of.seat for score_of, _ in met)),
         given=text(mistake.given),
         right=text(mistake.right),
@@ -608,13 +707,16 @@ def _observed(room: Room, log: Sequence[Event], people: set[str]) -> Observed:
             continue
         if isinstance(doing, ChairSeat):
             reporting, precinct = doing.reporting, doing.precinct
-            if doing.worksheet is not None and precinct.delegates >= 2 and "worksheet" not in doing.skipped:
+            alone = BOT not in seat.actors  # what a bot had a hand in is nobody's
+            if alone and doing.worksheet is not None and precinct.delegates >= 2 and "worksheet" not in doing.skipped:
                 found.worksheets += 1
                 awards = precinct.awards if precinct.status is not Status.NO_AWARD else (precinct.award,)
                 award = {group: doing.worksheet.delegates.get(group, 0) for group in precinct.groups}
                 final = {group: doing.worksheet.final.get(group, 0) for group in precinct.groups}
                 found.wrong_worksheets += award not in [dict(one) for one in awards] or final != dict(precinct.final)
             by_app = next((one.at_ms for one in reporting.reports if one.channel == "app"), None)
+            if BOT in seat.did.get("report", ()):
+                continue
             if reporting.app_failed_ms is None:
                 add(found.app_entry_ms, doing.since_ms.get("report"), by_app)
             add(found.fallback_ms, reporting.app_failed_ms, reporting.other_way_ms)

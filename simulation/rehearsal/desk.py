@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from simulation.night.order import Call
+from simulation.rehearsal.event import TRAINER
 from simulation.rehearsal.findings import findings
 from simulation.rehearsal.headquarters import Report, same
 from simulation.rehearsal.script import group_label
@@ -234,7 +235,7 @@ class OperatorDesk(Desk):
         lines = self._lines(call.site)
         said = lines[max(0, self.spoken - 2) : self.spoken + 1]
         buttons = [Button("next", say("Go on, please"))] if self.spoken + 1 < len(lines) else []
-        buttons += [Button("typed", say("Save the report and end the call"), "other" if buttons else "main"), hang_up]
+        buttons += [*self._saves("other" if buttons else "main"), hang_up]
         return (
             Step(
                 "desk:report",
@@ -244,6 +245,7 @@ class OperatorDesk(Desk):
                 buttons=tuple(buttons),
                 feedback=self.told,
                 place="desk",
+                transcript=tuple(lines[: self.spoken + 1]),
             ),
         )
 
@@ -259,7 +261,7 @@ class OperatorDesk(Desk):
         else:
             story.append(say("“We counted {people} people.”", people=said.attendees))
             tables = (self._table(say("What the caller says"), said),)
-        save = (Button("typed", say("Save the report and end the call")),) if complete is not None else ()
+        save = self._saves("main") if complete is not None else ()
         return Step(
             "desk:report",
             say("A report"),
@@ -285,8 +287,8 @@ class OperatorDesk(Desk):
         reports = call.about is Call.REPORT and not call.silent
         if action == "next" and reports and not seat:
             self.spoken = min(self.spoken + 1, len(self._lines(call.site)) - 1)
-        elif action == "typed" and reports:
-            self._save(call, seat, at_ms)
+        elif action in ("typed", "typed_pause") and reports:
+            self._save(call, seat, at_ms, pause=action == "typed_pause")
         elif action == "helped" and call.about in (Call.HELP, Call.CALLBACK):
             self._helped(call, at_ms)
         elif action == "hang_up":
@@ -308,7 +310,13 @@ class OperatorDesk(Desk):
                 self.mistakes.append(Mistake("advice", self.stage, at_ms, answer.label, _HELP[0].label, rule))
         self._end(heard=True)
 
-    def _save(self, call: Calling, seat: str, at_ms: int) -> None:
+    def _saves(self, kind: Literal["main", "other"]) -> tuple[Button, ...]:
+        """The ways to end a call whose report is typed; the trainer, who gets no call unasked, has one."""
+        save = Button("typed", say("Save the report and end the call"), kind)
+        pause = Button("typed_pause", say("Save and pause"), "other")
+        return (save,) if self.name == TRAINER else (save, pause)
+
+    def _save(self, call: Calling, seat: str, at_ms: int, *, pause: bool) -> None:
         hotline = self.room.hotline
         said = hotline.said_by(self.name) if seat else self._worksheet(call.site)
         if said is None:
@@ -321,14 +329,17 @@ class OperatorDesk(Desk):
         self.work.append(Typed(call.site, seat, call.answered, at_ms, self._count_fields(), wrong))
         if not seat:
             hotline.rest.held.typed[call.site] = hotline.array_of(typed)
-        self._end(heard=True)
+        self._end(heard=True, pause=pause)
         if seat:
             self.room.headquarters.by_operator(seat, call.site, said, typed, self.name)
 
-    def _end(self, heard: bool) -> None:
+    def _end(self, heard: bool, *, pause: bool = False) -> None:
+        """The call is over, and the next one may come: to a trainer only when he asks for it."""
         line = self.room.hotline.line
         line.finish(self.name, heard)
-        line.is_ready(self.name)
+        self.texts, self.spoken = {}, 0
+        if not pause and self.name != TRAINER:
+            line.is_ready(self.name)
 
     def begins(self) -> None:
         """A call comes to this desk: what was typed for another one is forgotten."""
@@ -368,7 +379,8 @@ class OperatorDesk(Desk):
 
     def _precinct(self, site: int) -> str:
         roster = self.room.setting.roster
-        return f"{roster.counties[site]}, {roster.precincts[site]}"
+        county, precinct = roster.counties[site], roster.precincts[site]
+        return precinct if precinct.startswith(county) else f"{county}, {precinct}"
 
 
 class EntryDesk(Desk):

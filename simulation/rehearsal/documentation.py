@@ -30,17 +30,19 @@ EVENTS: Mapping[str, str] = {
     "joined": "`{person, catch_up?}`, or `{bot: true}`: somebody takes the seat; his name stands in another table",
     "left": "`{}`: the seat is free",
     "reassigned": "`{to}`: two seats change people",
-    "bot": "`{on}`: a bot plays on while nobody sits there",
+    "bot": "`{on}`: a bot plays a chair's seat on, and whoever sat there is free",
+    "branched": "`{}`: here another rehearsal begins; everybody of the one before is gone",
     "connected": "`{}`: a page of the seat is open",
     "disconnected": "`{}`: it is not any more",
-    "acted": "`{action, fields, step, key?}`: a button was pressed, with what stood in the fields; "
-    "`key` was made by the page and counts once",
+    "acted": "`{action, fields, step, key?, bot?}`: a button was pressed, with what stood in the fields; "
+    "`key` was made by the page and counts once; `bot: true`: a bot pressed it",
     "hand": "`{raised}`: a hand goes up or down",
     "clock": "`{do, speed?, to_ms?}`: `run`, `pause`, `speed`, `jump`, or `resume` of a server that was down",
     "hold": "`{stage}`: whoever passes the stage waits; empty lets go",
     "aids": "`{aids}`: the help that volunteers get, of `hints`, `citations`, `arithmetic`",
     "inject": "`{id, targets}`: a card of the deck, for these seats",
     "hotline": "`{simulated}`: whether simulated operators answer",
+    "door": "`{open}`: whether new people may join",
     "ended": "`{}`: the rehearsal is over",
     "failed": "`{what}`: an error of this program at a seat; it changes nothing, and the trainer sees it",
 }

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 TRAINER = "trainer"  # stands where a seat's id stands otherwise
 ROOM = "room"
+BOT, NOBODY = 0, -1  # who acts at a seat, beside people's numbers; nobody: an act at a seat where nobody sits
 
 
 class Event(NamedTuple):

@@ -51,6 +51,8 @@ class Report:
     released_ms: int | None = None
     returned_ms: int | None = None
     called_back: bool = False
+    being_read: bool = False  # by a simulated reader
+    being_reviewed: bool = False  # by a simulated reviewer
 
     @property
     def held(self) -> Figures | None:
@@ -109,8 +111,32 @@ class Headquarters:
             return False
         report = self._arrives(seat, site, "photo", figures, None, "")
         if not self._staffed("entry"):
-            self.room.hotline.clock.process(self._is_read(report))
+            self._read(report)
         return True
+
+    def staff_changed(self) -> None:
+        """Somebody has come to a desk or left it: what waits for people where nobody sits any more goes on without."""
+        if not self._staffed("entry"):
+            for report in self.waiting("to type"):
+                self._read(report)
+            for report in self.waiting("to key again"):
+                self._check(report)
+        if not self._staffed("reviewer"):
+            for report in self.waiting("in review"):
+                self._review(report)
+        self._tell_desks()
+
+    def _read(self, report: Report) -> None:
+        """Hand a photo to a simulated reader, unless one has it."""
+        if not report.being_read:
+            report.being_read = True
+            self.room.hotline.clock.process(self._is_read(report))
+
+    def _review(self, report: Report) -> None:
+        """Hand a report to a simulated reviewer, unless one has it."""
+        if not report.being_reviewed:
+            report.being_reviewed = True
+            self.room.hotline.clock.process(self._is_reviewed(report))
 
     def _arrives(self, seat: str, site: int, via: Via, said: Figures, typed: Figures | None, operator: str) -> Report:
         before = self.last_of(seat)
@@ -134,6 +160,7 @@ class Headquarters:
         reading = setting.luck.duration(setting.office.reading, Stream.READING, place)
         yield hotline.clock.after(reading, Rank.MESSAGE_READ, report.site, 1)
         hotline.rest.inbox.done()
+        report.being_read = False
         if report.state == "to type":
             report.typed = self._keyed(report.site, report.said, hotline.array_of(report.said), Channel.INBOX)
             self._is_typed(report)
@@ -181,7 +208,7 @@ class Headquarters:
             return
         report.state = "in review"
         if not self._staffed("reviewer"):
-            self.room.hotline.clock.process(self._is_reviewed(report))
+            self._review(report)
 
     def codes(self, report: Report) -> tuple[str, ...]:
         """What the checks find: keys of `rules.record.KINDS`, and "attendance"."""
@@ -203,6 +230,7 @@ class Headquarters:
         place = int(setting.roster.places[report.site])
         duration = setting.luck.duration(setting.office.review, Stream.REVIEW, place)
         yield hotline.clock.after(duration, Rank.REVIEW_ENDS, report.site)
+        report.being_reviewed = False
         if report.state != "in review":
             return
         self.take(report, report.said, "")
@@ -217,6 +245,10 @@ class Headquarters:
         """A reviewer decides which figures are the chair's."""
         if report.typed is not None and not same(report.typed, figures):
             report.caught.append("keying")
+            operator = self.room.seats.get(report.operator)
+            for mistake in operator.doing.mistakes if operator is not None and same(figures, report.said) else ():
+                if mistake.kind == "keying" and mistake.at_ms == report.at_ms and mistake.corrected_ms is None:
+                    mistake.corrected_ms = self.room.now_ms
         report.typed, report.differs, report.reviewer = figures, False, reviewer
 
     def send_back(self, report: Report, reviewer: str) -> None:
@@ -243,7 +275,7 @@ class Headquarters:
             report.caught.append("chair")
 
     def _staffed(self, role: str) -> bool:
-        return any(seat.role == role and (seat.person is not None or seat.bot) for seat in self.room.seats.values())
+        return any(seat.role == role and seat.person is not None for seat in self.room.seats.values())
 
     def _tell_desks(self) -> None:
         for name, seat in self.room.seats.items():

@@ -407,7 +407,7 @@ class PracticeHotline:
         if seat:
             phone = self._phone(seat)
             phone.operator = operator
-            phone.with_whom = say("an operator")
+            phone.with_whom = say("An operator")
             self._now(seat, "talking")
 
     def _over(self, seat: str, call: Calling) -> None:

@@ -112,6 +112,7 @@ class Inject:
     share: int = 100  # percent of those it could be for
     source: Literal["scenario", "catalog"] = "catalog"
     nightly: bool = False  # the simulated night has it already
+    silent: bool = False  # nobody is told: what happens is all that there is to see
 
     @property
     def does(self) -> Text:
@@ -289,6 +290,7 @@ _CATALOG = (
         say("An acknowledgment is not a receipt."),
         say("Nothing shows on the page. Those who just go home are found in the debrief."),
         "app_loses",
+        silent=True,
     ),
     Inject(
         "results-site-down",

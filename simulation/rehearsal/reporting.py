@@ -240,8 +240,7 @@ class Reporting:
             self.entered = NOTHING
         elif rest == "photo":
             if self._sent(chair, world.submit(chair.seat, "photo", self.entered), at_ms, world):
-                self.screen = "sent"
-                chair.tell(say("The app says: thank you, your result was submitted."))
+                self.screen = "sent"  # which says thank you
         else:
             self._send(chair, rest, texts, at_ms, world)
 

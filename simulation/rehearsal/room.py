@@ -17,7 +17,7 @@ from simulation.randomness import place_id
 from simulation.rehearsal.app import PracticeApp
 from simulation.rehearsal.clock import NightClock
 from simulation.rehearsal.desk import EntryDesk, OperatorDesk, ReviewDesk
-from simulation.rehearsal.event import ROOM, TRAINER, Event
+from simulation.rehearsal.event import BOT, NOBODY, ROOM, TRAINER, Event
 from simulation.rehearsal.headquarters import Headquarters
 from simulation.rehearsal.hotline import PracticeHotline
 from simulation.rehearsal.injects import Inject, InjectView, catalog, from_scenario
@@ -108,6 +108,18 @@ class Seat:
     last_act_ms: int = 0
     notices: list[Notice] = field(default_factory=list)
     held: bool = False
+    did: dict[str, list[int]] = field(default_factory=dict)  # by stage: who acted in it, the last one last
+    authors: list[int] = field(default_factory=list)  # whose each of `doing.mistakes` is
+    actor: int = NOBODY  # who acted last: a person's number, BOT or NOBODY
+
+    @property
+    def actors(self) -> tuple[int, ...]:
+        """Everybody who acted here, in the order of the evening; a bot is BOT."""
+        return tuple(dict.fromkeys(one for there in self.did.values() for one in there))
+
+    def notes_authors(self) -> None:
+        """Whoever acted last made the mistakes that are new."""
+        self.authors += [self.actor] * (len(self.doing.mistakes) - len(self.authors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +159,21 @@ class LobbyRow:
 
 
 @dataclass(slots=True)
+class Stay:
+    """A seat that somebody held for a while, by the night's clock."""
+
+    seat: str
+    from_ms: int
+    to_ms: int | None = None  # None: sits there still
+
+
+@dataclass(slots=True)
 class _Person:
     seat: str
     joined_ms: int
     joined_wall_ms: int
     left_wall_ms: int | None = None
+    stays: list[Stay] = field(default_factory=list)  # seats held, in order; a seat may come again
 
 
 class Room:
@@ -172,10 +194,12 @@ class Room:
         self.clock = NightClock(script.begins_ms, script.speed)
         self.now_ms = script.begins_ms
         self.hold: str | None = None
+        self.door_open = True  # whether new people may join
         self.ended = False
         self.seq = 0
         self.seats: dict[str, Seat] = {}
         self.people: dict[int, _Person] = {}
+        self.newest_person = 0  # numbers are never given twice
         self.hotline = PracticeHotline(setting)
         self.app = PracticeApp(setting)
         self.headquarters = Headquarters(self)
@@ -211,11 +235,17 @@ class Room:
                 self.aids = frozenset(data.get("aids", ())) & frozenset(AIDS)
             case "inject":
                 self._inject(data, event.at_ms)
+            case "door":
+                self.door_open = bool(data.get("open", True))
             case "hotline":
                 self.hotline.line.set_simulated(bool(data.get("simulated", True)))
             case "ended":
                 self.ended = True
                 self.clock.running = False
+            case "branched":  # everybody of the evening that this one began as is gone
+                for one in self.seats.values():
+                    self._left(one, event)
+                self.people.clear()
             case "acted" if event.seat == TRAINER:
                 act = self.trainers_desk.act
                 self._guard(TRAINER, act, str(data.get("action", "")), _texts(data), event.at_ms, self)
@@ -232,7 +262,7 @@ class Room:
             case "disconnected":
                 seat.devices = max(0, seat.devices - 1)
             case "bot":
-                seat.bot = bool(data.get("on", True))
+                self._bot(seat, bool(data.get("on", True)), event)
             case "hand":
                 seat.hand = bool(data.get("raised"))
                 seat.hand_since_ms = event.at_ms
@@ -261,10 +291,16 @@ class Room:
         return (self.now_ms // STEP_MS + 1) * STEP_MS
 
     def place_for(self, role: str) -> str:
-        """The seat that the next person of a role gets: one that a bot or nobody plays, else a new one."""
-        vacant = [seat for seat in self.seats.values() if seat.role == role and seat.person is None]
-        if vacant:
-            return vacant[0].id
+        """The seat that the next person of a role gets: one that a bot or nobody plays, else a new one.
+
+        Of several the one with the most of its evening before it; one that reports already only where no other is left.
+        """
+        vacant = [
+            seat for seat in self.seats.values() if seat.role == role and seat.person is None and not self.is_done(seat)
+        ]
+        first = min(vacant, key=lambda seat: _ORDER.get(seat.stage, 0), default=None)
+        if first is not None and first.stage != "report":
+            return first.id
         taken = {seat.id for seat in self.seats.values()}
         number = 1
         while f"{role}-{number}" in taken:
@@ -274,8 +310,16 @@ class Room:
             while number <= limit and not self._is_free(role, number):
                 number += 1
             if number > limit:
-                return ""
+                return first.id if first is not None else ""
         return f"{role}-{number}"
+
+    def catch_up_at(self, name: str) -> str:
+        """The stage at which somebody who sits down now begins; "" where the seat stands there, or further, already."""
+        stage, seat = self.common_stage() if self.clock.started else "", self.seats.get(name)
+        if stage == "done":
+            stage = "report"
+        behind = seat is None or _ORDER.get(seat.stage, 99) < _ORDER.get(stage, 0)
+        return stage if behind else ""
 
     def common_stage(self) -> str:
         """How far the room is: the stage that half of the chairs have reached; "" where there is nobody to ask."""
@@ -296,12 +340,14 @@ class Room:
         if seat is None:
             return
         if data.get("bot"):
-            seat.bot = True
+            seat.bot = seat.role == "chair"
             return
         person = int(data["person"])
         seat.person = person
         seat.joined_ms = event.at_ms
         self.people[person] = _Person(seat.id, event.at_ms, event.wall_ms)
+        self.newest_person = max(self.newest_person, person)
+        self._sits(seat, event.at_ms)
         if data.get("catch_up"):
             self._affect(seat, "catch_up", {"stage": data["catch_up"]}, event.at_ms)
             self._look(seat)
@@ -341,26 +387,59 @@ class Room:
     def _left(self, seat: Seat, event: Event) -> None:
         if seat.person is not None:
             person = self.people[seat.person]
+            self._gets_up(seat.person, event.at_ms)
             person.left_wall_ms, person.seat = event.wall_ms, ""
         seat.person, seat.hand, seat.devices = None, False, 0
         self._desk_changed(seat)
 
+    def _sits(self, seat: Seat, at_ms: int) -> None:
+        """Somebody begins to hold a seat."""
+        assert seat.person is not None
+        person = self.people[seat.person]
+        person.seat = seat.id
+        person.stays.append(Stay(seat.id, at_ms))
+
+    def _gets_up(self, number: int, at_ms: int) -> None:
+        """Somebody no longer holds his seat."""
+        person = self.people[number]
+        if person.stays and person.stays[-1].to_ms is None:
+            person.stays[-1].to_ms = at_ms
+
+    def stays_of(self, person: int) -> tuple[Stay, ...]:
+        """The seats that somebody held, in order, whether or not he has left since."""
+        found = self.people.get(person)
+        return tuple(found.stays) if found is not None else ()
+
+    def _bot(self, seat: Seat, on: bool, event: Event) -> None:
+        """A bot plays on, and whoever sat there is free; or it stops. Bots play chairs alone."""
+        if not on or seat.role != "chair":
+            seat.bot = False
+            return
+        self._left(seat, event)
+        seat.bot = True
+
     def _desk_changed(self, seat: Seat) -> None:
-        """An operator has come or gone: without anybody at it a desk takes no calls."""
-        if seat.role == "operator" and seat.person is None and not seat.bot:
+        """Somebody has come to a desk or gone: without anybody at it a desk takes no calls, and keys no reports."""
+        if seat.role == "operator" and seat.person is None:
             self.hotline.line.gets_up(seat.id)
+        if seat.role in ("entry", "reviewer"):
+            self.headquarters.staff_changed()
 
     def _reassigned(self, seat: Seat, data: Mapping[str, Any], event: Event) -> None:
         """Two seats change people; the other may be new or empty."""
         other = self._seat(str(data.get("to", "")), event.at_ms)
         if other is None or other is seat:
             return
+        for one in (seat, other):
+            if one.person is not None:
+                self._gets_up(one.person, event.at_ms)
         seat.person, other.person = other.person, seat.person
         seat.devices, other.devices = other.devices, seat.devices
         seat.hand = other.hand = False
         for one in (seat, other):
             if one.person is not None:
-                self.people[one.person].seat = one.id
+                self._sits(one, event.at_ms)
+        for one in (seat, other):
             self._desk_changed(one)
             self.touched.add(one.id)
 
@@ -369,6 +448,12 @@ class Room:
             return
         seat.acts += 1
         seat.last_act_ms = at_ms
+        seat.notes_authors()
+        seat.actor = BOT if data.get("bot") else NOBODY if seat.person is None else seat.person
+        there = seat.did.setdefault(seat.doing.stage, [])
+        if seat.actor in there:
+            there.remove(seat.actor)
+        there.append(seat.actor)
         operator = self.hotline.operator_of(seat.id)
         if operator:  # he hears what this caller says
             self.touched.add(operator)
@@ -398,6 +483,7 @@ class Room:
     def _look(self, seat: Seat) -> None:
         """Note when a stage began, and hold whoever has come as far as the trainer wants."""
         stage = seat.doing.stage
+        seat.notes_authors()
         if stage != seat.stage:
             passed = self.hold is not None and _ORDER.get(seat.stage, 99) <= _ORDER[self.hold]
             seat.held = passed and seat.role == "chair" and _ORDER.get(stage, 0) > _ORDER[self.hold or ""]
@@ -405,10 +491,9 @@ class Room:
             self.touched.add(seat.id)
 
     def _hold_changed(self) -> None:
-        """A hold keeps those who pass its stage from now on; without a hold everybody goes on."""
-        if self.hold is None:
-            for seat in self.seats.values():
-                seat.held = False
+        """A hold keeps those who pass its stage from now on, and those of the hold before who are beyond it too."""
+        for seat in self.seats.values():
+            seat.held = seat.held and self.hold is not None and _ORDER.get(seat.stage, 0) > _ORDER[self.hold]
 
     def _inject(self, data: Mapping[str, Any], at_ms: int) -> None:
         inject = self.injects.get(str(data.get("id", "")))
@@ -423,7 +508,8 @@ class Room:
             self.headquarters.affected(inject.effect, details, targets, at_ms)
         for name in targets:
             seat = self.seats[name]
-            seat.notices.append(Notice(inject.id, at_ms, inject.message, inject.expected))
+            if not inject.silent:
+                seat.notices.append(Notice(inject.id, at_ms, inject.message, inject.expected))
             self._affect(seat, inject.effect, details, at_ms)
             self._look(seat)
             self.touched.add(name)
@@ -433,8 +519,10 @@ class Room:
     def refusal(self, kind: str, seat: str, data: Mapping[str, Any]) -> Text | None:
         """Why something cannot be done now; None where it can."""
         there = self.seats.get(seat)
-        if kind in ("acted", "hand", "reassigned", "left") and there is None and seat != TRAINER:
+        if kind in ("acted", "hand", "reassigned", "left", "bot") and there is None and seat != TRAINER:
             return say("There is no such seat.")
+        if kind == "bot" and data.get("on", True) and (there is None or there.role != "chair"):
+            return say("A bot can play a chair only.")
         if kind == "acted" and there is not None:
             if self.ended:
                 return say("The rehearsal is over.")
@@ -548,6 +636,10 @@ class Room:
         if errors:
             score += 40 * min(errors, 10)
             why.append(say_many("{count} error", "{count} errors", errors))
+        if seat.precinct is not None:
+            phone = self.hotline.telephone(seat.id)
+            if phone.state == "waiting":
+                why.append(say("on hold {minutes} min", minutes=max(0, self.now_ms - phone.since_ms) // 60_000))
         late = in_stage - self._usual_ms(seat.stage)
         if seat.role == "chair" and seat.person is not None and not done and late > 0 and not seat.held:
             score += min(250, 10 + late // 12_000)

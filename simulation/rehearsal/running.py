@@ -37,7 +37,7 @@ _HEARTBEAT_MS = 1_000
 _MOST_FIELDS, _LONGEST_FIELD, _LONGEST_KEY = 100, 2_000, 64
 _KINDS = frozenset(
     {
-        *("acted", "hand", "connected", "disconnected", "clock", "hold", "aids", "inject", "hotline"),
+        *("acted", "hand", "connected", "disconnected", "clock", "hold", "aids", "inject", "hotline", "door"),
         *("reassigned", "left", "bot", "ended", "joined"),
     }
 )
@@ -158,17 +158,17 @@ class Rehearsal:
             room = self.room
             if room.ended:
                 return say("The rehearsal is over.")
-            if len(room.people) >= MOST_PEOPLE:
+            if not room.door_open:
+                return say("The trainer has closed the door: nobody new can join now.")
+            if sum(person.left_wall_ms is None for person in room.people.values()) >= MOST_PEOPLE:
                 return say("The room is full.")
             seat = room.place_for(role if role in ROLES else "chair")
             if not seat:
                 return say("The room is full.")
-            person = max(room.people, default=0) + 1
+            person = room.newest_person + 1
             data: dict[str, Any] = {"person": person}
-            if seat not in room.seats and room.clock.started:
-                stage = room.common_stage()
-                if stage:
-                    data["catch_up"] = stage
+            if stage := room.catch_up_at(seat):
+                data["catch_up"] = stage
             self.log.name(person, name)
             self.names[person] = name
             self._store([("joined", seat, data)])
@@ -193,6 +193,13 @@ class Rehearsal:
             there = self.room.people.get(person)
             return there.seat or None if there is not None else None
 
+    def person_of(self, token: str) -> int | None:
+        """Whose token this is, whether or not he has left since: for his own page of the debrief; None for nobody's."""
+        with self._lock:
+            self.seat_of(token)
+            person = self._tokens.get(token, 0)
+            return person if person in self.room.people else None
+
     def is_trainer(self, token: str) -> bool:
         """Whether this is the trainer's token; several devices may use it at once."""
         return hmac.compare_digest(token.encode("utf-8", "replace"), self.trainer_token.encode())
@@ -212,6 +219,7 @@ class Rehearsal:
           hand {raised}   connected {}   disconnected {}
           clock {do: run|pause|speed|jump, speed?, to_ms?}   hold {stage}: "" lets go   aids {aids: [...]}   (ROOM)
           inject {id, seats?: [...], share?: percent}   (ROOM)   hotline {simulated: bool}   (ROOM)
+          door {open: bool}: whether new people may join   (ROOM)
           reassigned {to: "operator-1"}   left {}   bot {on}   ended {}   (ROOM)
         """
         if kind not in _KINDS or kind == "joined":
@@ -308,7 +316,9 @@ class Rehearsal:
         for event in upto:
             gone.apply(event)
         after: list[tuple[str, str, dict[str, Any]]] = [("clock", ROOM, {"do": "pause"})]
-        after += [("left", seat.id, {}) for seat in gone.seats.values() if seat.person is not None]
+        if not gone.door_open:
+            after.append(("door", ROOM, {"open": True}))
+        after.append(("branched", ROOM, {}))
         added = [
             Event(last.seq + 1 + i, last.wall_ms, last.at_ms, kind, seat, data)
             for i, (kind, seat, data) in enumerate(after)
@@ -396,6 +406,8 @@ class Rehearsal:
                 return {"stage": str(data.get("stage") or "")}
             case "aids":
                 return {"aids": [aid for aid in AIDS if aid in data["aids"]]}
+            case "door":
+                return {"open": bool(data["open"])}
             case "hotline":
                 return {"simulated": bool(data["simulated"])}
             case "inject":

@@ -89,6 +89,7 @@ class Step:
     hints: tuple[Text, ...] = ()  # only as far as the trainer allows
     citations: tuple[Text, ...] = ()
     place: Literal["room", "app", "phone", "desk"] = "room"
+    transcript: tuple[Text, ...] = ()  # all that a caller has said, oldest first; the newest stands in `story` too
 
 
 @dataclass(frozen=True, slots=True)

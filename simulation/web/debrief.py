@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 FASTEST = (1, 2, 4, 8, 16)  # times as fast as the evening was
 FRAME_S = 0.3  # between two pictures of a replay
 BUDGET_S = 0.08  # of computing for each
+LONGEST_NUMBER = 12  # digits
 
 
 def routes() -> list[BaseRoute]:
@@ -127,18 +128,19 @@ async def one_seat(request: Request) -> Response:
 
 
 async def own(request: Request) -> Response:
-    """A person's own page, once the evening is over."""
-    found = _found(request, "seat")
-    if found is None:
-        return await _missing(request)
-    site, served = found
+    """A person's own page, once the evening is over: every seat that he held, also for who has left since."""
+    site: Site = request.app.state.site
     token = request.path_params["token"]
+    served = next((one for one in site.open if one.rehearsal.person_of(token) is not None), None)
+    if served is None:
+        return await _missing(request)
     if not served.rehearsal.room.ended:
         return RedirectResponse(f"/seat/{token}", 303)
-    score = _debrief(served).of(served.rehearsal.seat_of(token) or "")
-    if score is None:
+    scores = _debrief(served).of_person(served.rehearsal.person_of(token) or 0)
+    if not scores:
         return await _missing(request)
-    values = _values(served, request) | {"people": [score], "back": f"/seat/{token}"}
+    back = "/" if served.rehearsal.seat_of(token) is None else f"/seat/{token}"  # who has left has no seat any more
+    values = _values(served, request) | {"people": list(scores), "back": back, "own": True}
     return HTMLResponse(render.page("person.html", site.language(request, served), **values))
 
 
@@ -235,17 +237,22 @@ class ReplayShown:
             self._playing = True
         elif does == "stop":
             self._playing, self._at_ms = False, float(self._room.now_ms)
-        elif does == "speed" and number.isdecimal() and int(number) in FASTEST:
+        elif does == "speed" and number in map(str, FASTEST):
             self._speed = int(number)
         elif does == "back":
             self._at_ms = float(self.begins_ms)
-        elif does == "" and str(fields.get("minute", "")).isdecimal():
+        elif does == "" and _is_number(str(fields.get("minute", ""))):
             self._at_ms = min(max(self.begins_ms, int(fields["minute"]) * 60_000), self.ends_ms)
         return {}
 
     def start_at(self, at_ms: int) -> None:
         """Begin there."""
         self._at_ms = float(min(max(self.begins_ms, at_ms), self.ends_ms))
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text from outside is a number that a moment or an event can have."""
+    return text.isdecimal() and len(text) <= LONGEST_NUMBER
 
 
 async def replay_page(request: Request) -> Response:
@@ -260,7 +267,7 @@ async def replay_page(request: Request) -> Response:
     shown = await asyncio.to_thread(ReplayShown, served, language)
     at = request.query_params.get("at", "")
     framed = frame(request, served, f"replay {request.path_params['token']}", shown.clock())
-    framed["query"] = f"?at={int(at)}" if at.isdecimal() else ""
+    framed["query"] = f"?at={int(at)}" if _is_number(at) else ""
     return HTMLResponse(render.page("replay.html", language, **shown.values(), **framed))
 
 
@@ -272,7 +279,7 @@ async def replay_live(socket: WebSocket) -> None:
 
     def shown(served: Served, _: str, language: str) -> ReplayShown:
         replay = ReplayShown(served, language)
-        if at.isdecimal():
+        if _is_number(at):
             replay.start_at(int(at))
         return replay
 
@@ -292,7 +299,7 @@ async def branch(request: Request) -> Response:
         return await _missing(request)
     site, served = found
     seq = (await form_of(request)).get("seq", "")
-    if not seq.isdecimal():
+    if not _is_number(seq):
         return await _missing(request)
     where = _place_for_branch(served.rehearsal.log.where)
 

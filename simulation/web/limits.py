@@ -1,16 +1,16 @@
-"""A limit for those who try join codes. Nothing is stored."""
+"""Limits for those who try join codes, and for those who join again and again. Nothing is stored."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
-_ADDRESSES = 4096  # of which wrong codes are remembered at a time
+_ADDRESSES = 4096  # of which tries are remembered at a time
 
 
-class WrongCodes:
-    """How often an address may try a wrong join code: a few at once, then one in a while. Right codes are free."""
+class Limit:
+    """How often an address may do something: `at_once` without waiting, then once in `every_s`."""
 
-    def __init__(self, at_once: int = 10, every_s: float = 6.0) -> None:
+    def __init__(self, at_once: int, every_s: float) -> None:
         self._at_once, self._every_s = at_once, every_s
         self._full_until: OrderedDict[str, float] = OrderedDict()  # by address: when all its tries are free again
 
@@ -19,8 +19,8 @@ class WrongCodes:
         busy_s = self._full_until.get(address, 0.0) - now_s
         return max(0.0, busy_s - (self._at_once - 1) * self._every_s)
 
-    def wrong(self, address: str, now_s: float) -> None:
-        """One more wrong code."""
+    def took(self, address: str, now_s: float) -> None:
+        """It has tried once more."""
         self._full_until[address] = max(now_s, self._full_until.pop(address, 0.0)) + self._every_s
         while len(self._full_until) > _ADDRESSES:
             self._full_until.popitem(last=False)

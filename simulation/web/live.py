@@ -60,6 +60,7 @@ class Client:
 
     def __init__(self, socket: WebSocket, shown: Shown, kind: str, token: str, pause_s: float) -> None:
         self.socket, self.shown, self.kind, self.token = socket, shown, kind, token
+        self.seat: str | None = None  # where its person sat when it was woken last
         self._pause_s = pause_s
         self._answers: list[Mapping[str, Any]] = []
         self._wake = asyncio.Event()
@@ -131,7 +132,7 @@ class Client:
 
 
 class Clients:
-    """All open pages of a rehearsal, and which seats have one open."""
+    """All open pages of a rehearsal, and which people have one open: by token, since people change their seats."""
 
     def __init__(self, came: Callable[[str], None], went: Callable[[str], None], grace_s: float = 3.0) -> None:
         self._came, self._went, self._grace_s = came, went, grace_s
@@ -140,7 +141,7 @@ class Clients:
         self._leaving: dict[str, asyncio.TimerHandle] = {}
 
     async def serve(self, client: Client, who: str) -> None:
-        """Until its page closes. `who` is the seat that is connected by it, "" for none."""
+        """Until its page closes. `who` is the token of the person who is here by it, "" for none."""
         self._open.add(client)
         if not who:
             try:

@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from simulation.web import words
+from simulation.web.sheet import sheet
 
 
 @cache
@@ -38,6 +39,7 @@ def environment(language: str) -> Environment:
         "minutes": words.minutes,
         "wall": words.wall,
         "id": element_id,
+        "sheet": sheet,
     }
     made.globals |= {"asset": asset, "language": language, "languages": words.LANGUAGES}
     return made

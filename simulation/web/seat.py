@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST_FIELDS, LONGEST_VALUE = 64, 1000
 FAILED = say("Something went wrong on the server. What you typed is kept.")
+NO_SEAT = say("You have no seat any more, so this was not done. Ask the trainer.")
 
 
 class SeatShown:
@@ -55,7 +56,9 @@ class SeatShown:
         """An action of this person: of nobody else, whatever the message says."""
         seat = self._rehearsal.seat_of(self._token)
         fields = message.get("fields")
-        if not seat or not isinstance(fields, dict) or len(fields) > MOST_FIELDS:
+        if not seat:
+            return {"refused": words.words(self._language)(NO_SEAT)}
+        if not isinstance(fields, dict) or len(fields) > MOST_FIELDS:
             return {}
         plain = {str(name)[:LONGEST_VALUE]: str(value)[:LONGEST_VALUE] for name, value in fields.items()}
         match message.get("kind"):

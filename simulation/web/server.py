@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,7 +26,7 @@ from starlette.websockets import WebSocket
 from simulation.rehearsal.room import ROLES
 from simulation.rehearsal.view import Text
 from simulation.web import render, words
-from simulation.web.limits import WrongCodes
+from simulation.web.limits import Limit
 from simulation.web.live import Client, Clients, Shown
 from simulation.web.seat import SeatShown
 
@@ -75,11 +76,17 @@ class Served:
         self._all |= changes.clock
         self._board |= changes.board
 
-    def _came(self, seat: str) -> None:
-        self.rehearsal.do("connected", seat, {})
+    def _came(self, token: str) -> None:
+        self._happened("connected", token)
 
-    def _went(self, seat: str) -> None:
-        self.rehearsal.do("disconnected", seat, {})
+    def _went(self, token: str) -> None:
+        self._happened("disconnected", token)
+
+    def _happened(self, kind: str, token: str) -> None:
+        """Somebody came or went: on the seat that is his now, wherever he sat when his page opened."""
+        seat = self.rehearsal.seat_of(token)
+        if seat is not None:
+            self.rehearsal.do(kind, seat, {})
 
     def whose(self, token: str) -> Kind | None:
         """What a token of this rehearsal opens."""
@@ -101,7 +108,9 @@ class Served:
         def concerned(client: Client) -> bool:
             if client.kind != "seat":
                 return True
-            return everybody or self.rehearsal.seat_of(client.token) in touched
+            seat = self.rehearsal.seat_of(client.token)
+            moved, client.seat = client.seat != seat, seat
+            return everybody or moved or seat in touched
 
         self.clients.wake(concerned)
 
@@ -112,7 +121,8 @@ class Site:
     def __init__(self, address: str = "") -> None:
         self.address = address  # as people in the room type it
         self.open: list[Served] = []
-        self.wrong_codes = WrongCodes()
+        self.wrong_codes = Limit(10, 6.0)
+        self.joins = Limit(60, 1.0)  # many: a room's phones may share one address
 
     def by_token(self, token: str) -> tuple[Served, Kind] | None:
         """The rehearsal of a token, and what it opens there."""
@@ -229,30 +239,46 @@ async def joining(request: Request) -> Response:
     values["roles"] = ROLES
     address = request.client.host if request.client else ""
     now = time.monotonic()
-    wait_s = site.wrong_codes.wait_s(address, now)
-    if wait_s > 0:
-        values |= {"wrong": "wait", "wait_s": int(wait_s) + 1}
-        html = render.page("join.html", language, **values)
-        return HTMLResponse(html, 429, {"Retry-After": str(values["wait_s"])})
+
+    def later(why: str, wait_s: float) -> Response:
+        html = render.page("join.html", language, **values | {"wrong": why, "wait_s": int(wait_s) + 1})
+        return HTMLResponse(html, 429, {"Retry-After": str(int(wait_s) + 1)})
+
+    if (wait_s := site.wrong_codes.wait_s(address, now)) > 0:
+        return later("wait", wait_s)
     served = site.by_code(code)
     if served is None:
-        site.wrong_codes.wrong(address, now)
+        site.wrong_codes.took(address, now)
         values["wrong"] = "code"
         return HTMLResponse(render.page("join.html", language, **values), 403)
+    back = _back(site, request, served)
+    if back is not None and form.get("second") != "yes":
+        return HTMLResponse(render.page("join.html", language, **values | {"back": back, "wrong": "second"}), 409)
+    if not _is_this_computer(address) and (wait_s := site.joins.wait_s(address, now)) > 0:
+        return later("many", wait_s)
     joined = served.rehearsal.join(served.rehearsal.join_code, name, role)
     if isinstance(joined, Text):
         values["wrong"] = words.words(language)(joined)
         return HTMLResponse(render.page("join.html", language, **values), 400)
+    site.joins.took(address, now)
     response = RedirectResponse(f"/seat/{joined.token}", 303)
     response.set_cookie("seat", joined.token, max_age=86_400, httponly=True, samesite="lax")
     return response
 
 
-def _back(site: Site, request: Request) -> dict[str, str] | None:
-    """The seat that this browser had: who closed the page by mistake finds it again."""
+def _is_this_computer(address: str) -> bool:
+    """Whether somebody sits at the server itself, who can open more seats than any phone anyway."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _back(site: Site, request: Request, served: Served | None = None) -> dict[str, str] | None:
+    """The seat that this browser has, in this rehearsal: who closed the page by mistake finds it again."""
     token = request.cookies.get("seat", "")
     known = site.by_token(token)
-    if known is None or known[1] != "seat":
+    if known is None or known[1] != "seat" or (served is not None and served is not known[0]):
         return None
     rehearsal = known[0].rehearsal
     return {"token": token, "name": rehearsal.view(rehearsal.seat_of(token) or "").name}
@@ -340,8 +366,9 @@ async def live(
         return
     served = known[0]
     shown = made(served, token, site.language(socket, served))
-    seat = served.rehearsal.seat_of(token) if kind == "seat" else None
-    await served.clients.serve(Client(socket, shown, kind, token, pause_s), seat or "")
+    client = Client(socket, shown, kind, token, pause_s)
+    client.seat = served.rehearsal.seat_of(token) if kind == "seat" else None
+    await served.clients.serve(client, token if kind == "seat" else "")
 
 
 def links(rehearsal: Rehearsal, url: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 from simulation.rehearsal.event import ROOM, TRAINER
 from simulation.rehearsal.room import AIDS, STAGES
 from simulation.rehearsal.view import Text, say
-from simulation.scenario.values import parse_clock
+from simulation.scenario.values import DAY, parse_clock
 from simulation.web import render, words
 from simulation.web.live import BEAT_S, Sent
 from simulation.web.seat import FAILED, clock
@@ -148,7 +148,7 @@ def done(rehearsal: Rehearsal, kind: str, fields: Mapping[str, str], key: str, s
                 data["speed"] = float(number)
             elif does == "jump":
                 try:
-                    data["to_ms"] = parse_clock(fields.get("to", "").strip())
+                    data["to_ms"] = coming_ms(fields.get("to", "").strip(), rehearsal.room.now_ms)
                 except ValueError:
                     return say("A time is written like 19:20; after midnight like +1d 0:30.")
             elif does not in ("run", "pause"):
@@ -172,6 +172,8 @@ def done(rehearsal: Rehearsal, kind: str, fields: Mapping[str, str], key: str, s
             return rehearsal.do("inject", ROOM, data, key)
         case "hotline":
             return rehearsal.do("hotline", ROOM, {"simulated": fields.get("simulated") == "yes"}, key)
+        case "door":
+            return rehearsal.do("door", ROOM, {"open": fields.get("open") == "yes"}, key)
         case "chosen":
             return _for_chosen(rehearsal, fields, seats, key)
         case "ended":
@@ -182,6 +184,19 @@ def done(rehearsal: Rehearsal, kind: str, fields: Mapping[str, str], key: str, s
             rehearsal.delete_names()
             return None
     return say("That cannot be done.")
+
+
+def coming_ms(time: str, now_ms: int) -> int:
+    """A time without a day is the next one to come: "0:40" in the evening is after midnight.
+
+    One that was a short while ago stays there, and is refused: nobody wants to wait for it until tomorrow.
+    """
+    at_ms = parse_clock(time)
+    if time.startswith("+"):
+        return at_ms
+    while at_ms < now_ms - DAY // 2:
+        at_ms += DAY
+    return at_ms
 
 
 def _for_chosen(rehearsal: Rehearsal, fields: Mapping[str, str], seats: Iterable[str], key: str) -> Text | None:

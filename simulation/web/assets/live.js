@@ -78,7 +78,12 @@
     if (!form.dataset.kind) return;
     event.preventDefault();
     const button = event.submitter;
-    if (button?.dataset.confirm && !window.confirm(button.dataset.confirm)) return;
+    if (button?.dataset.confirm) {
+      // A question may name what is ticked; where nothing is, the server says so
+      const ticked = [...form.elements].filter(one => one.name === "seats" && one.checked).map(one => one.dataset.who ?? one.value);
+      const named = button.dataset.confirm.includes("{seats}");
+      if ((!named || ticked.length) && !window.confirm(button.dataset.confirm.replace("{seats}", () => ticked.join(", ")))) return;
+    }
     const fields = {};
     for (const name of new Set([...form.elements].filter(one => one.name && one.type !== "submit").map(one => one.name)))
       fields[name] = valuesOf(form, name).join(",");
@@ -91,7 +96,8 @@
     const key = form.dataset.draft ?? "";
     if (kept.outbox.some(one => one.key === key && one.kind === form.dataset.kind && JSON.stringify(one.fields) === JSON.stringify(fields)))
       return; // pressed twice
-    kept.outbox.push({ id: newId(), kind: form.dataset.kind, step: form.dataset.step ?? "", key, fields });
+    const clears = button?.dataset.clears ?? form.dataset.clears ?? "";
+    kept.outbox.push({ id: newId(), kind: form.dataset.kind, step: form.dataset.step ?? "", key, clears, fields });
     save();
     flush();
     show();
@@ -103,7 +109,7 @@
     if (!open()) return;
     for (const one of kept.outbox)
       if (again || !one.sent) {
-        const { key, sent, ...message } = one;
+        const { key, sent, clears, ...message } = one;
         connection.socket.send(JSON.stringify(message));
         one.sent = Date.now();
       }
@@ -120,6 +126,10 @@
       for (const name of Object.keys(drafts))
         if (drafts[name].join(",") === one.fields[name]) delete drafts[name];
       if (!Object.keys(drafts).length) delete kept.drafts[one.key];
+    }
+    if (one.clears && !answer.refused) { // what was chosen for this is not chosen for the next thing
+      delete kept.drafts[one.clears];
+      restore();
     }
     save();
     if (answer.refused) tell(answer.refused);

@@ -119,6 +119,7 @@ def test_a_group_wrongly_held_viable_is_protested_by_the_others(plain: PrecinctS
     assert volunteer.seat.stage == "first_alignment"
     volunteer.do("insist")
     assert volunteer.seat.stage == "realignment"
+    assert f"The county party rules: {rest.title()} is not viable." in said(volunteer.steps()).replace("\n", " ")
 
 
 def test_the_coin_falls_as_the_night_says(tied: PrecinctScript) -> None:
@@ -127,6 +128,8 @@ def test_the_coin_falls_as_the_night_says(tied: PrecinctScript) -> None:
     seat = volunteer.seat
     assert isinstance(seat, ChairSeat)
     assert seat.heads == tied.luckier
+    told = said(volunteer.steps())
+    assert ("The coin favors" in told) is ("The coin has favored" not in told)
     volunteer.go_on()
     assert seat.stage == "worksheet"
     assert seat.award == dict(tied.award)
@@ -384,3 +387,8 @@ def test_the_same_evening_looked_at_more_often_is_the_same(plain: PrecinctScript
         seat.act(action, fields, at_ms, world)
     seat.advance(volunteer.at_ms, world)
     assert state(seat) == state(volunteer.seat)
+
+
+def test_citations_do_not_tell_whether_there_is_a_tie(tied: PrecinctScript, plain: PrecinctScript) -> None:
+    with_tie, without = (chairing(site, "delegates").steps()[0].citations for site in (tied, plain))
+    assert with_tie == without

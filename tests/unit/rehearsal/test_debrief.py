@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from simulation.rehearsal.answer_key import next_act
-from simulation.rehearsal.debrief import Debrief, Observed, debrief
+from simulation.rehearsal.debrief import Debrief, Observed, _gravity, _why, debrief
 from simulation.rehearsal.event import ROOM
 from simulation.rehearsal.running import Joined, Rehearsal
+from simulation.rehearsal.seat import Mistake
 from simulation.rehearsal.to_scenario import interval, mean_interval, to_scenario
 from simulation.scenario import load
 from tests.unit.rehearsal.rooms import Wall, begun, joined, small
@@ -240,3 +241,61 @@ def test_times_are_of_the_wall_and_pauses_do_not_count(tmp_path: Path) -> None:
     assert len(took) == 1
     assert took[0] == pytest.approx(16_000, abs=4_000)  # four acts, four seconds each
     rehearsal.close()
+
+
+def test_an_evening_follows_the_person_and_a_bots_acts_are_nobodys(tmp_path: Path) -> None:
+    """Ann begins at one seat, moves to another, and leaves; bots play on."""
+    wall = Wall()
+    rehearsal = begun(tmp_path, wall, small(tmp_path, **WORKS))
+    ann, bob = joined(rehearsal, "Ann"), joined(rehearsal, "Bob")
+    assert rehearsal.do("clock", ROOM, {"do": "run"}) is None
+    room = rehearsal.room
+
+    def one_act(seat: str) -> None:
+        doing: Any = room.seats[seat].doing
+        act = next_act(doing, room.now_ms, room)
+        if act is not None:
+            wrong = {"n": "7"} if act.step == "freeze" else {}
+            rehearsal.do("acted", seat, {"action": act.action, "fields": act.fields | wrong, "step": act.step})
+
+    while room.seats[ann.seat].stage != "viability":
+        wall.ms += 4_000
+        rehearsal.tick(60_000)
+        one_act(ann.seat)
+    assert rehearsal.do("reassigned", ann.seat, {"to": "chair-5"}) is None
+    assert rehearsal.do("bot", ann.seat, {"on": True}) is None
+    assert rehearsal.do("bot", bob.seat, {"on": True}) is None
+    assert rehearsal.do("left", "chair-5", {}) is None
+    for _ in range(2_000):
+        wall.ms += 4_000
+        rehearsal.tick(60_000)
+        if all(room.is_done(room.seats[one.seat]) for one in (ann, bob)):
+            break
+    found = debrief(room, rehearsal.events)
+    person = rehearsal.person_of(ann.token)
+    assert person == ann.person
+    own = found.of_person(person)
+    assert [(one.seat, one.name) for one in own] == [(ann.seat, "Ann"), ("chair-5", "Ann")]
+    assert "frozen_n" in {mistake.kind for mistake in own[0].mistakes}
+    assert {author for one in found.seats if not one.bot for author in one.authors} == {ann.person}
+    items = {item.id: item.result for item in own[0].items}
+    assert items["frozen_n"] == "wrong"
+    assert items["valid_report"] in {"none", "open"}
+    whole = found.of(bob.seat)
+    assert whole is not None
+    assert whole.bot
+    assert found.observed.worksheets == 0
+    assert found.observed.app_entry_ms == []
+    rehearsal.close()
+
+
+def test_only_what_stands_in_the_released_figures_reached_the_public(evening: tuple[Rehearsal, Debrief]) -> None:
+    rehearsal, _ = evening
+    found = debrief(rehearsal.room, rehearsal.events)
+    seat = next(one for one in found.seats if one.name == "=Bob")
+    n, threshold = (Mistake(kind, "freeze", 0, "7", "8", seat.items[0].citation) for kind in ("frozen_n", "threshold"))
+    wrong = {seat.seat: {"attendees"}}
+    assert _gravity(seat, n, wrong) > _gravity(seat, threshold, wrong)
+    assert _gravity(seat, n, {seat.seat: {"final.Sanders"}}) == _gravity(seat, threshold, wrong)
+    n.corrected_ms = 120_000
+    assert _why("frozen_n", _gravity(seat, n, wrong), seat, n).english() == "Put right at 00:02."

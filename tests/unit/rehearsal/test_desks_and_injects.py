@@ -376,3 +376,69 @@ def test_an_error_of_the_program_is_logged_and_shown_once_and_the_evening_goes_o
     again = Rehearsal(Log(tmp_path / "log.sqlite"), now=wall)
     assert [event for event in again.events if event.kind == "failed"] == failed
     again.close()
+
+
+def test_a_card_that_is_silent_tells_nobody(tmp_path: Path, scenario: Scenario) -> None:
+    rehearsal = begun(tmp_path, Wall(), scenario)
+    seat = joined(rehearsal).seat
+    assert rehearsal.do("inject", ROOM, {"id": "app-loses-report"}) is None
+    assert rehearsal.room.app._phone(seat).loses
+    assert rehearsal.view(seat).notices == ()
+    rehearsal.close()
+
+
+def test_reports_go_on_when_those_who_check_them_leave(tmp_path: Path, scenario: Scenario) -> None:
+    """Nobody keys it again, and a simulated reviewer looks at it."""
+    wall = Wall()
+    rehearsal = begun(tmp_path, wall, scenario)
+    chair, clerk, reviewer = (
+        joined(rehearsal, name, role).seat for name, role in (("A", "chair"), ("C", "entry"), ("D", "reviewer"))
+    )
+    room = rehearsal.room
+    run(rehearsal, wall, 19 * HOUR + MINUTE)
+    precinct = room.seats[chair].precinct
+    assert precinct is not None
+    truth = Figures(precinct.attendance, precinct.first, precinct.final, precinct.award)
+    slip = Figures(precinct.attendance + 9, precinct.first, precinct.final, precinct.award)
+    room.headquarters.by_operator(chair, precinct.site, truth, slip, "")
+    report = room.headquarters.reports[-1]
+    assert room.headquarters.waiting("to key again") == [report]
+    rehearsal.do("left", clerk, {})
+    assert room.headquarters.waiting("in review") == [report]
+    rehearsal.do("left", reviewer, {})
+    wait_for(rehearsal, wall, lambda: report.state in ("released", "returned"))
+    assert report.typed == truth
+    rehearsal.log.close()
+
+
+def test_an_operator_may_save_and_pause_and_a_trainer_gets_no_call_unasked(tmp_path: Path, scenario: Scenario) -> None:
+    wall = Wall()
+    rehearsal = begun(tmp_path, wall, scenario)
+    chair, operator = joined(rehearsal).seat, joined(rehearsal, "B", "operator").seat
+    room = rehearsal.room
+    rehearsal.do("hotline", ROOM, {"simulated": False})
+    run(rehearsal, wall, 19 * HOUR + MINUTE)
+    precinct = room.seats[chair].precinct
+    assert precinct is not None
+    truth = Figures(precinct.attendance, precinct.first, precinct.final, precinct.award)
+    for desk, button in ((operator, "typed_pause"), (TRAINER, "typed")):
+        press(rehearsal, desk, "ready")
+        line = room.hotline.line
+        while (call := line.talking.get(desk)) is not None and not line.callers.get(call.entity):
+            press(rehearsal, desk, "hang_up" if call.about is not Call.CALLBACK else "helped")
+            if desk == TRAINER:
+                assert desk not in room.hotline.line.ready
+                press(rehearsal, desk, "ready")
+        room.dial(chair)
+        wait_for(rehearsal, wall, lambda desk=desk: room.hotline.operator_of(chair) == desk)
+        room.dictate(chair, truth)
+        press(rehearsal, desk, button, **typed(rehearsal, truth))
+        assert desk not in room.hotline.line.ready
+        assert desk not in room.hotline.line.talking
+    rehearsal.log.close()
+
+
+def test_a_county_is_named_once(tmp_path: Path, scenario: Scenario) -> None:
+    rehearsal = begun(tmp_path, Wall(), scenario)
+    assert rehearsal.room.trainers_desk._precinct(0) == "Adair 1"
+    rehearsal.close()

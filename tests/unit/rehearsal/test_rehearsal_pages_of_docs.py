@@ -8,7 +8,7 @@ from simulation.rehearsal.running import _KINDS
 
 
 def test_every_kind_of_event_is_explained() -> None:
-    assert set(documentation.EVENTS) == _KINDS | {"failed"}
+    assert set(documentation.EVENTS) == _KINDS | {"failed", "branched"}
 
 
 def test_every_item_and_card_and_effect_is_explained() -> None:

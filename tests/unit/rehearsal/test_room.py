@@ -18,11 +18,13 @@ from simulation.night.setting import Setting
 from simulation.rehearsal.event import ROOM, TRAINER
 from simulation.rehearsal.hotline import PracticeHotline
 from simulation.rehearsal.log import Log
-from simulation.rehearsal.room import Room
+from simulation.rehearsal.room import STAGES, Room
 from simulation.rehearsal.running import CODE_LENGTH, CODE_LETTERS, Changes, Joined, Rehearsal
 from simulation.rehearsal.view import Text
 from simulation.scenario import Scenario
 from tests.unit.rehearsal.rooms import HOUR, MINUTE, SECOND, Wall, begun, joined, run, seen, small
+
+ORDER = [stage for stage, _ in STAGES]
 
 
 @pytest.fixture(scope="module")
@@ -293,13 +295,69 @@ def test_the_way_in(tmp_path: Path, scenario: Scenario) -> None:
 def test_late_joiners_take_a_bots_seat_or_catch_up(tmp_path: Path, scenario: Scenario) -> None:
     wall = Wall()
     rehearsal = begun(tmp_path, wall, scenario, bots=2)
-    run(rehearsal, wall, 20 * HOUR)
-    stage = rehearsal.room.seats["chair-1"].stage
-    assert stage != "doors"
+    run(rehearsal, wall, 19 * HOUR + 25 * MINUTE)
+    room = rehearsal.room
+    before = {name: ORDER.index(seat.stage) for name, seat in room.seats.items()}
+    assert min(before.values()) > 0
     first, second, third = (joined(rehearsal, name) for name in ("Ann", "Bob", "Cy"))
-    assert [first.seat, second.seat] == ["chair-1", "chair-2"]
-    assert rehearsal.room.seats["chair-1"].stage == stage
-    assert rehearsal.room.seats[third.seat].stage != "doors"
+    assert {first.seat, second.seat} == {"chair-1", "chair-2"}
+    assert before[first.seat] <= before[second.seat]
+    reached = max(before.values())
+    assert [ORDER.index(room.seats[one.seat].stage) for one in (first, second, third)] == [reached] * 3
+    rehearsal.close()
+
+
+def test_nobody_is_given_a_seat_whose_evening_is_over(tmp_path: Path, scenario: Scenario) -> None:
+    wall = Wall()
+    rehearsal = begun(tmp_path, wall, scenario, bots=2)
+    run(rehearsal, wall, 24 * HOUR)
+    room = rehearsal.room
+    assert {seat.stage for seat in room.seats.values()} <= {"report", "done"}
+    room._is_free = lambda role, number: f"{role}-{number}" not in room.seats  # type: ignore[method-assign]
+    assert joined(rehearsal).seat == "chair-3"
+    assert room.seats["chair-3"].stage == "report"
+    rehearsal.close()
+
+
+def test_the_room_is_full_of_those_who_are_there(tmp_path: Path, scenario: Scenario) -> None:
+    """Who has left takes no place, and gives nobody his number."""
+    rehearsal = begun(tmp_path, Wall(), scenario)
+    ann = joined(rehearsal)
+    rehearsal.do("left", ann.seat, {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("simulation.rehearsal.running.MOST_PEOPLE", 1)
+        assert joined(rehearsal, "Bob").person == 2
+        assert isinstance(rehearsal.join(rehearsal.join_code, "Cy"), Text)
+    assert rehearsal.person_of(ann.token) == ann.person
+    assert rehearsal.seat_of(ann.token) is None
+    assert [stay.seat for stay in rehearsal.room.stays_of(ann.person)] == [ann.seat]
+    rehearsal.close()
+
+
+def test_a_bot_plays_on_where_somebody_sat(tmp_path: Path, scenario: Scenario) -> None:
+    wall = Wall()
+    rehearsal = begun(tmp_path, wall, scenario)
+    ann, bob = joined(rehearsal), joined(rehearsal, "Bob", "operator")
+    assert rehearsal.do("bot", ann.seat, {"on": True}) is None
+    seat = rehearsal.room.seats[ann.seat]
+    assert (seat.person, seat.bot, rehearsal.seat_of(ann.token)) == (None, True, None)
+    run(rehearsal, wall, 20 * HOUR)
+    assert seat.stage != "doors"
+    assert isinstance(rehearsal.do("bot", bob.seat, {"on": True}), Text)
+    assert rehearsal.room.seats[bob.seat].person == bob.person
+    rehearsal.close()
+
+
+def test_a_later_hold_lets_go_of_those_who_were_held_before(tmp_path: Path, scenario: Scenario) -> None:
+    wall = Wall()
+    rehearsal = begun(tmp_path, wall, scenario, bots=3)
+    rehearsal.do("hold", ROOM, {"stage": "count"})
+    run(rehearsal, wall, 21 * HOUR)
+    assert all(row.held and row.stage == "freeze" for row in rehearsal.board())
+    rehearsal.do("hold", ROOM, {"stage": "viability"})
+    assert not any(row.held for row in rehearsal.board())
+    run(rehearsal, wall, 23 * HOUR)
+    assert all(row.held and row.stage == "first_alignment" for row in rehearsal.board())
     rehearsal.close()
 
 
@@ -350,7 +408,10 @@ def test_a_branch_begins_as_the_night_did(tmp_path: Path, scenario: Scenario) ->
     assert not branch.room.clock.running
     assert branch.seat_of(ann.token) is None
     assert branch.join_code != rehearsal.join_code
-    assert joined(branch, "Bob").seat == ann.seat
+    assert branch.person_of(ann.token) is None
+    assert branch.attendance() == ()
+    bob = joined(branch, "Bob")
+    assert branch.room.seats[bob.seat].person == bob.person == ann.person + 1
     with pytest.raises(InputError, match="already"):
         rehearsal.branch(at, tmp_path / "branch.sqlite")
     branch.close()
