@@ -26,7 +26,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Truths: TypeAlias = npt.NDArray[np.bool_]
 
 SECOND = 1_000_000_000
-LATE_S = 0.010  # p99 of the generator's lateness; where a latency is asked for, this share of it instead:
+LATE_S = 0.010  # p99 of the generator's lateness; or, if that is less, this share of the latency that is asked for:
 LATE_SHARE = 0.05
 BUSY_SHARE = 0.80  # of one core, in any second
 SENT_SHARE = 0.99
@@ -233,7 +233,7 @@ class Trial:
     @cached_property
     def void(self) -> str | None:
         """Why the trial says nothing about the backend; None: it counts."""
-        late = LATE_S if self.objective_s is None else LATE_SHARE * self.objective_s
+        late = LATE_S if self.objective_s is None else min(LATE_S, LATE_SHARE * self.objective_s)
         unable = int(np.count_nonzero(self.sample.status == Status.UNABLE))
         if self.generator_cpu > BUSY_SHARE:
             return (

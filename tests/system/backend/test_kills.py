@@ -32,7 +32,7 @@ def test_the_ledger_finds_figures_that_nobody_released_and_repeats_that_are_stor
 
 
 def test_a_full_queue_turns_away_at_once_while_the_database_stands_still(tmp_path: Path):
-    told = backend_kills.stalled([], tmp_path, writes=QUEUE + 2 * BATCH, seconds=5)
+    told = backend_kills.stalled([], tmp_path, writes=QUEUE + 2 * BATCH, seconds=2)
     assert told["most_waiting"] <= QUEUE + BATCH
     assert told["turned_away"] > 0
     assert told["taken"] + told["turned_away"] == told["writes"]
