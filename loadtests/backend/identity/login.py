@@ -26,6 +26,7 @@ from loadtests.backend.identity.hashing import Pins, matching_step
 from loadtests.backend.identity.journal import Failed, Journal, LoggedIn, LoggedOut, ms_of, now_ms, text_of
 from loadtests.backend.identity.limits import LOCKS, Buckets, Failures, is_suspicious, locked_for_ms
 from loadtests.backend.identity.roles import Session
+from loadtests.backend.identity.sessions import Sessions
 from loadtests.backend.pool import Pool, PoolBusyError
 from loadtests.backend.refusals import Refusal
 from loadtests.backend.settings import Hashing
@@ -46,8 +47,6 @@ STRANGERS = 4  # under way at once: fewer than are hashed within HASH_WAIT_S, wi
 # Of a network (`neighborhood`): after one failure of an unknown device its next ones are suspects, after eight
 # strangers; every minute one is forgiven. So who mistypes a PIN has better chances than who guesses.
 NETWORK_FAILURES, FORGIVEN_PER_S = 8, 1 / 60
-CACHED_S = 2.0  # a token that another process logged out, or whose user got a new PIN, is refused here after that
-MOST_CACHED = 20_000
 BUSY_RETRY_S = 2.0
 
 
@@ -110,8 +109,7 @@ class Identity:
         self._strange_tokens = Buckets(burst=30, per_s=1)
         self._trying: Counter[tuple[str, str]] = Counter()  # attempts under way: failures until shown otherwise
         self._failed: deque[tuple[float, Mapping[str, str]]] = deque(maxlen=1000)  # the last ones, and when
-        self._cached: dict[str, tuple[Session, float]] = {}
-        self._ended: dict[str, int] = {}  # digests of tokens that were logged out here, until they expire by themselves
+        self._sessions = Sessions(database, reads)
 
     def close(self) -> None:
         """End hashing; what was accepted is on the disk afterwards."""
@@ -168,7 +166,7 @@ class Identity:
                 await self.journal.write(Failed(user, device, key))
                 self._failed.append((time.monotonic(), names))
                 raise self._refused("A03", user, key, None)
-        self._remember(session)
+        self._sessions.add(session)
         self._devices.add(user, device)
         self._count("accepted")
         return token, session
@@ -273,61 +271,43 @@ class Identity:
         return _Known(account.role, account.site, account.pin_hash, account.totp_secret, known_device, found)
 
     async def who(self, token: str, device: str, address: str) -> Session:
-        """Whose token this is; Refusal A02 or A06. Asks the database once in CACHED_S seconds and token."""
+        """Whose token this is; Refusal A02, A06 or H09."""
         digest = _sha256(token)
-        if digest in self._ended:
+        if self._sessions.has_ended(digest):
             raise Refusal("A02")
-        cached = self._cached.get(digest)
-        now_s = time.monotonic()
-        if cached is not None and now_s - cached[1] < CACHED_S:
-            session: Session | None = cached[0]
-        else:
-            key = limit_key(address)
-            wait_s = self._strange_tokens.wait_s(key, now_s)
-            if wait_s > 0 and cached is None:
-                raise Refusal("A06", retry_after_s=wait_s)
-            try:
-                session = await self._reads.run(self._load, digest)
-            except PoolBusyError:
-                raise Refusal("H09", retry_after_s=1) from None
-            if session is None:
-                self._cached.pop(digest, None)
-                self._strange_tokens.take(key, now_s)
-                self.journal.note("unknown_token", "-", key)
-            else:
-                self._remember(session)
-        if session is None or digest in self._ended or session.device != device or session.expires_at_ms <= now_ms():
-            self._cached.pop(digest, None)
+        try:
+            session = await self._sessions.seen(digest) or await self._stored(digest, address)
+        except PoolBusyError:
+            raise Refusal("H09", retry_after_s=1) from None
+        if (
+            session is None
+            or self._sessions.has_ended(digest)  # meanwhile
+            or session.device != device
+            or session.expires_at_ms <= now_ms()
+        ):
             raise Refusal("A02")
         return session
 
-    def _load(self, digest: str) -> Session | None:
-        with self._database.engine.connect() as connection:
-            row = connection.execute(sa.select(sessions).where(sessions.c.token_sha256 == digest)).first()
-        if row is None:
-            return None
-        return Session(row.token_sha256, row.user, row.role, row.site, row.device, ms_of(row.expires_at))
+    async def _stored(self, digest: str, address: str) -> Session | None:
+        """A session that was not seen here yet; an address may make up a few."""
+        key, now_s = limit_key(address), time.monotonic()
+        wait_s = self._strange_tokens.wait_s(key, now_s)
+        if wait_s > 0:
+            raise Refusal("A06", retry_after_s=wait_s)
+        session = await self._sessions.stored(digest)
+        if session is None:
+            self._strange_tokens.take(key, now_s)
+            self.journal.note("unknown_token", "-", key)
+        return session
 
     async def log_out(self, session: Session) -> None:
         """End a session; its token is refused from here on."""
-        digest = session.token_sha256
-        if len(self._ended) >= MOST_CACHED:
-            now = now_ms()
-            self._ended = {one: expires_at_ms for one, expires_at_ms in self._ended.items() if expires_at_ms > now}
-        self._ended[digest] = session.expires_at_ms  # first: a request that asks the database now finds it as it was
-        self._cached.pop(digest, None)
+        self._sessions.end(session)
         try:
             await self.journal.write(LoggedOut(session))
         except Exception:
-            self._ended.pop(digest, None)  # nothing was acknowledged: it may be tried again
+            self._sessions.revive(session)  # nothing was acknowledged: it may be tried again
             raise
-
-    def _remember(self, session: Session) -> None:
-        if session.token_sha256 in self._ended:
-            return
-        if len(self._cached) >= MOST_CACHED:
-            del self._cached[next(iter(self._cached))]  # the one that was asked for first
-        self._cached[session.token_sha256] = (session, time.monotonic())
 
     def _refused(self, code: str, user: str, address: str, retry_after_s: float | None) -> Refusal:
         outcome = {"A03": "wrong", "A06": "limited", "A07": "busy"}[code]

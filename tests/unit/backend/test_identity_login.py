@@ -21,7 +21,7 @@ import pytest
 import sqlalchemy as sa
 
 from loadtests.backend import audit_log, storage
-from loadtests.backend.identity import journal, limits, login, pins
+from loadtests.backend.identity import journal, limits, login, pins, sessions
 from loadtests.backend.identity.journal import Entry
 from loadtests.backend.identity.login import Identity
 from loadtests.backend.identity.roles import Session
@@ -312,7 +312,7 @@ def test_a_log_out_holds_although_requests_come_with_it(database: Database, issu
         async def late(entry: Entry) -> bool:
             with pytest.raises(Refusal):
                 await door.identity.who(token, "phone", HOME)  # the database still says that it is good
-            door.identity._remember(session)  # as a request would, that asked the database just before
+            door.identity._sessions.add(session)  # as a request would, that asked the database just before
             return await write(entry)
 
         door.identity.journal.write = late  # type: ignore[method-assign]
@@ -452,6 +452,51 @@ def test_a_log_out_holds_in_every_process(database: Database, issued: dict[str, 
 
     token = _in(database, story)
     assert _in(database, elsewhere) == "A02"
+
+
+def test_a_process_hears_within_two_seconds_of_a_log_out_in_another_one(
+    database: Database, issued: dict[str, pins.Issued], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sessions, "CHECKED_S", 0.1)
+
+    async def story(door: Door) -> str:
+        token, kept = await door.try_(issued[CHAIR].pin), await door.try_(issued[CHAIR].pin)
+        other = Door(database)
+        try:
+            await other.identity.log_out(await other.identity.who(token, "phone", HOME))
+        finally:
+            await asyncio.to_thread(other.close)
+        await asyncio.sleep(0.2)
+        await door.identity.who(kept, "phone", HOME)
+        with pytest.raises(Refusal) as found:
+            await door.identity.who(token, "phone", HOME)
+        return found.value.code
+
+    assert _in(database, story) == "A02"
+
+
+@on_sqlite
+def test_a_hundred_chairs_who_come_after_a_pause_cost_one_question(
+    database: Database, issued: dict[str, pins.Issued], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sessions, "CHECKED_S", 0.1)
+
+    async def story(door: Door) -> int:
+        tokens = [await door.try_(issued[CHAIR].pin) for _ in range(3)]
+        await asyncio.sleep(0.2)
+        asked = 0
+        run = door.identity._sessions._reads.run
+
+        async def counted(*what: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            return await run(*what)
+
+        monkeypatch.setattr(door.identity._sessions._reads, "run", counted)
+        await asyncio.gather(*(door.identity.who(tokens[n % 3], "phone", HOME) for n in range(100)))
+        return asked
+
+    assert _in(database, story) == 1
 
 
 @on_sqlite
