@@ -12,19 +12,20 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import selectors
+import socket
 import statistics
 import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.request import urlopen
 
 import sqlalchemy as sa
@@ -32,9 +33,9 @@ import sqlalchemy as sa
 from loadtests.backend.settings import QUEUE
 from loadtests.backend.writer import BATCH
 from loadtests.check import PHOTO, Night
-from loadtests.contract import Ask, Operation, Outcome, Session, Site, signed_in
+from loadtests.contract import Ask, Operation, Outcome, Reply, Request, Session, Site, signed_in
 from loadtests.contract import evening as writes_of
-from loadtests.guards import allowed, new_run_id
+from loadtests.guards import Target, allowed, new_run_id
 from loadtests.launch import Launched, launched
 from loadtests.ledger import Ledger
 from loadtests.mapping import target_backend
@@ -404,40 +405,105 @@ def stalled(
     with launched(folder / "data", _url(name, folder), night, options=PROXY, scenario=str(scenario)) as backend:
         load_ = Chairs(backend, night, folder / "ledger", 1, 0)
         chair = _Chair(load_, load_.night.sites, random.Random(0))
-        for site in load_.night.sites:
-            chair._signs_in(site)
         asks = [chair._ask(site) for site, _ in zip(cycle(load_.night.sites), range(writes), strict=False)]
-        began = time.monotonic()
-        turned_away_s: list[float] = []
-        taken_s: list[float] = []
-
-        def sends(ask: Ask) -> None:
-            outcome = chair._tries("report.open", ask)
-            if outcome is not None:
-                (turned_away_s if outcome.verdict == "busy" else taken_s).append(time.monotonic() - began)
-
-        most = 0.0
-        with ThreadPoolExecutor(writes) as threads:
-            with _standing_still(backend):
-                began = time.monotonic()
-                sent = [threads.submit(sends, ask) for ask in asks]
-                while time.monotonic() - began < seconds:
-                    most = max(most, _waiting(backend.url))
-                    time.sleep(0.1)
-            for one in sent:
-                one.result()
+        signed = [replace(ask, session=chair._signs_in(site)) for ask in asks if (site := ask.site) is not None]
+        requests = [load_.contract.build("report.open", ask) for ask in signed]
         load_.ledger.close()
+        most: list[float] = [0.0]
+        over = threading.Event()
+
+        def looks() -> None:
+            while not over.wait(0.1):
+                most.append(_waiting(backend.url))
+
+        looking = threading.Thread(target=looks)
+        with _Crowd(load_.send.target, requests) as crowd:
+            for site in load_.night.sites:
+                chair._held(site)  # the service looks sessions up once in 2 s: it is to be the writes that wait
+            with _standing_still(backend):
+                looking.start()
+                crowd.sends()
+                crowd.waits(seconds)
+                over.set()
+                looking.join()
+            crowd.waits(PATIENCE_S)
+        answered = [(crowd.answered_after_s[n], reply.status) for n, reply in crowd.replies.items()]
+        turned_away_s = [after_s for after_s, status in answered if status == 503]
+        taken_s = [after_s for after_s, status in answered if status != 503]
     return {
         "faults": list(faults),
         "database": name,
         "writes": writes,
         "stood_still_s": seconds,
-        "most_waiting": round(most),
+        "most_waiting": round(max(most)),
         "turned_away": len(turned_away_s),
         "turned_away_within_s": round(max(turned_away_s, default=0.0), 2),
         "taken": len(taken_s),
         "taken_after_s": round(statistics.median(taken_s), 2) if taken_s else None,
     }
+
+
+class _Crowd:
+    """Requests that are sent at once, each over a connection of its own, and how long the service took for each.
+
+    One thread looks after all of them. Where others use this machine it may look late: an answer then counts from when
+    its request was handed to the system to the last look at which it was not there, never more than it took.
+    """
+
+    def __init__(self, target: Target, requests: Sequence[Request]) -> None:
+        self._host = f"{target.host}:{target.port}"
+        self._requests = requests
+        self._waiting: dict[socket.socket, int] = {}
+        self._sent_at: dict[int, float] = {}
+        self._came: dict[int, bytes] = defaultdict(bytes)
+        self._looked_at = 0.0
+        self._look = selectors.DefaultSelector()
+        self.replies: dict[int, Reply] = {}
+        self.answered_after_s: dict[int, float] = {}
+        with ExitStack() as stack:
+            for number in range(len(requests)):
+                one = stack.enter_context(socket.create_connection((target.addresses[0], target.port)))
+                self._look.register(one, selectors.EVENT_READ)
+                self._waiting[one] = number
+            stack.callback(self._look.close)
+            self._open = stack.pop_all()
+
+    def __enter__(self) -> _Crowd:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def sends(self) -> None:
+        """All of them; answers are looked at meanwhile."""
+        for one, number in list(self._waiting.items()):
+            request = self._requests[number]
+            body = request.body or b""
+            lines = {"Host": self._host, "Content-Length": len(body), "Connection": "close", **request.headers}
+            head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+            one.sendall(f"{request.method} {request.path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+            self._sent_at[number] = time.monotonic()
+            self._looks(0)
+
+    def waits(self, within_s: float) -> None:
+        """Until all are answered, or for so long."""
+        until = time.monotonic() + within_s
+        while self._waiting and (left := until - time.monotonic()) > 0:
+            self._looks(min(left, 0.01))
+
+    def _looks(self, within_s: float) -> None:
+        for key, _ in self._look.select(within_s):
+            one = cast(socket.socket, key.fileobj)
+            number = self._waiting[one]
+            self.answered_after_s.setdefault(number, max(0.0, self._looked_at - self._sent_at[number]))
+            came = one.recv(65_536)
+            self._came[number] += came
+            if not came:
+                self._look.unregister(one)
+                del self._waiting[one]
+                head, _, body = self._came[number].partition(b"\r\n\r\n")
+                self.replies[number] = Reply(int(head.split(b" ", 2)[1]), {}, body)
+        self._looked_at = time.monotonic()
 
 
 @contextmanager

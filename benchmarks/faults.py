@@ -27,7 +27,7 @@ from loadtests.contract import Operation
 from loadtests.faults import Mark
 from loadtests.finding import Job, at_backend
 from loadtests.flows import FLOWS, WRITES
-from loadtests.ledger import KINDS
+from loadtests.reconciliation import KINDS
 from loadtests.trial import SECOND, Sample
 from loadtests.workload import FLOWS as OPERATIONS_OF
 from loadtests.workload import Peak, poisson
@@ -76,15 +76,15 @@ HISTORY = {  # fault of history: with what it is brought to light
 class Turns(faults.Plan):
     """A plan of which each load meets one fault, the `turn`-th: one may last longer than planned, as a restart does."""
 
-    turn: int | None = None
+    turn: int = 0
 
     @contextmanager
-    def playing(self) -> Iterator[list[Mark]]:
-        """The one; none at the first look at whether anything works at all."""
+    def playing(self, began: float | None = None) -> Iterator[list[Mark]]:
+        """The one."""
         whole = self.faults
-        self.faults = () if self.turn is None else whole[self.turn : self.turn + 1]
+        self.faults = whole[self.turn : self.turn + 1]
         try:
-            with super().playing() as marks:
+            with super().playing(began) as marks:
                 yield marks
         finally:
             self.faults = whole

@@ -168,6 +168,7 @@ def search(
     objectives: Sequence[Objective],
     *,
     start_per_s: float,
+    probe: Measure | None = None,
     flow: str = "mix",
     night_per_s: float | None = None,
     most_per_s: float = math.inf,
@@ -181,11 +182,13 @@ def search(
 ) -> BreakingPoint:
     """The breaking point: doubling from `start_per_s` to bracket it, then trials where they tell most.
 
+    `probe` measures the few requests that show whether a backend is well again; without it, `measure` does.
     `most_per_s` is never exceeded. `more_workers` is asked after a void trial, and says whether the generator is
     stronger now. `ran_out` names what a backend that broke had no more of. `told` hears of every trial.
     """
     state = _Search(
         measure,
+        probe or measure,
         objectives,
         max(start_per_s, LEAST_PER_S),
         most_per_s,
@@ -273,6 +276,7 @@ class _Search:
     """One search under way."""
 
     measure: Measure
+    probe: Measure
     objectives: Sequence[Objective]
     start_per_s: float
     most_per_s: float
@@ -362,7 +366,7 @@ class _Search:
 
     def keep(self, kind: Kind, rate: float, seconds: float) -> Tried:
         at = self.clock() - self.began
-        trial = self.measure(rate, seconds)
+        trial = (self.probe if kind == "probe" else self.measure)(rate, seconds)
         tried = Tried(kind, at, self.clock() - self.began - at, rate, trial, judge(trial, self.objectives))
         self.trials.append(tried)
         self.told(tried)

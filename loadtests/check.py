@@ -18,12 +18,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from loadtests import ledger
+from loadtests import ledger, reconciliation
 from loadtests.contract import STEPS, Ask, Backend, Operation, Outcome, Reply, Report, Request, Session, Site
 from loadtests.contract import evening as writes_of
 from loadtests.contract import signed_in as session_of
 from loadtests.guards import Redaction
 from loadtests.sender import NoAnswerError
+from loadtests.stored import Public, public_results, stored_by_api
 from loadtests.users.accounts import CHAIR, CLERK, REVIEWER, Account, Accounts
 from simulation.errors import InputError
 from simulation.rules.outcomes import outcomes
@@ -172,7 +173,7 @@ class Walk:
         chaired = self._chaired(code)
         if "login" in self.backend.operations:
             yield from self._wrong_pin(self._guessed_at(chaired[0][1]))
-        before: ledger.Public | None = None
+        before: Public | None = None
         known: frozenset[str] = frozenset()
         tried = 0
         for site, account in chaired:
@@ -247,7 +248,7 @@ class Walk:
         return chaired
 
     @staticmethod
-    def _shown(public: ledger.Public | None) -> frozenset[str]:
+    def _shown(public: Public | None) -> frozenset[str]:
         """The sites whose results are public: they have reported."""
         return frozenset() if public is None or public.sites is None else frozenset(public.sites)
 
@@ -405,16 +406,16 @@ class Walk:
             yield Line("resume", "fails", outcome.problem or outcome.verdict)
             return
         sent = {"attendees": report.attendees, "first_alignment": report.first_alignment, "final": report.final}
-        differing = ledger.differing(sent, outcome.values)
+        differing = reconciliation.differing(sent, outcome.values)
         if differing:
             yield Line("resume", "fails", f"what is held of the site is not what was sent: {differing}")
         else:
             yield Line("resume", "works", "what is held of the site is what was sent")
 
-    def _public(self) -> ledger.Public | None:
-        return ledger.public_results(self.backend, self.send)
+    def _public(self) -> Public | None:
+        return public_results(self.backend, self.send)
 
-    def _results(self, site: Site, report: Report, before: ledger.Public | None) -> Iterator[Line]:
+    def _results(self, site: Site, report: Report, before: Public | None) -> Iterator[Line]:
         if before is None:
             return
         until = time.monotonic() + self.settle_s
@@ -427,7 +428,7 @@ class Walk:
             time.sleep(0.5)
         if not says:
             yield Line("results", "works", "the public is shown what was sent")
-        elif self._state not in (None, ledger.ACCEPTED):
+        elif self._state not in (None, reconciliation.ACCEPTED):
             yield Line("results", "left out", f"the report is {self._state}: the public is not shown it yet")
         else:
             yield Line("results", "fails", f"after {self.settle_s:g} s: {says}")
@@ -438,14 +439,14 @@ class Walk:
         reader = None
         try:
             reader = reader_session(self.backend, self.send, self.accounts)
-            rows = ledger.stored_by_api(self.backend, self.send, reader)
+            rows = stored_by_api(self.backend, self.send, reader)
         except InputError as error:
             roles = " or ".join(_READERS)
             yield Line("stored", "fails", f"{error}; does it take a log-in of {roles} in --pins?")
             return
         if "login" in self.backend.operations:
             yield self._open_to_all(reader)
-        found = ledger.reconcile(ledger.merge(folder), ledger.Sources(by_api=rows))
+        found = reconciliation.reconcile(ledger.merge(folder), reconciliation.Sources(by_api=rows))
         self.reconciled = found
         for kind, consequence in _CONSEQUENCES.items():
             for one in {one["key"]: one for one in found["offending"][kind]}.values():
@@ -566,18 +567,18 @@ def _must_be_refused(subject: str, outcome: Outcome) -> Line:
     return Line(subject, "warns", f"neither refused nor accepted: {outcome.problem}")
 
 
-def _shown_wrong(site: Site, report: Report, before: ledger.Public, public: ledger.Public) -> str:
+def _shown_wrong(site: Site, report: Report, before: Public, public: Public) -> str:
     """What is wrong with the public results after the report; empty where nothing is."""
     sent = asdict(report)
     if public.sites is not None:
         row = public.sites.get(site.code) or public.sites.get(site.id)
         if row is None:
             return "the site is missing from the public results"
-        differing = ledger.differing(sent, row)
+        differing = reconciliation.differing(sent, row)
         return f"the public is shown other figures: {differing}" if differing else ""
     for name, total in public.totals.items():
-        whole = ledger.added(before.totals.get(name), sent[name])
-        if ledger.differing({name: whole}, {name: total}):
+        whole = reconciliation.added(before.totals.get(name), sent[name])
+        if reconciliation.differing({name: whole}, {name: total}):
             return f"{name}: expected {json.dumps(whole)} in all, shown {json.dumps(total)}"
     return "" if public.totals else "[results] extract takes no figures, so nothing can be compared"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -143,7 +142,7 @@ def reconcile(
     \b
     caucus loadtest reconcile runs/ledger --target http://127.0.0.1:8000 --pins pins.csv --database sqlite:///caucus.db
     """
-    from loadtests import ledger
+    from loadtests import ledger, reconciliation
     from loadtests.check import reader_session
     from loadtests.guards import allowed, new_run_id
     from loadtests.mapping import target_backend
@@ -158,11 +157,11 @@ def reconcile(
     accounts = read_accounts(pins) if pins else None
     send = Sender(where, run, ca)
     session = _unless_silent(lambda: reader_session(backend, send, accounts)) if accounts else None
-    found = _unless_silent(lambda: ledger.held_against(entries, backend, send, session, database, settle))
+    found = _unless_silent(lambda: reconciliation.held_against(entries, backend, send, session, database, settle))
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, default=str))
     else:
-        click.echo(ledger.as_text(found))
+        click.echo(reconciliation.as_text(found))
     ctx.exit(0 if found["clean"] else NOT_KEPT)
 
 
@@ -178,127 +177,6 @@ def _unless_silent(work: Callable[[], _Item]) -> _Item:
         return work()
     except NoAnswerError as error:
         raise UnfinishedError(str(error)) from None
-
-
-FLOW_NAMES = ("login", "report", "photo", "clerk", "results", "mix", "all")  # `flows.FLOWS`, which is slow to import
-
-
-@loadtest.command(name="break")
-@click.argument("name", metavar="NAME")
-@functools.partial(speaking_options, required=False)
-@click.option(
-    "--flow",
-    "flows",
-    multiple=True,
-    type=click.Choice(FLOW_NAMES),
-    help="What is sent; may be repeated.  [default: mix]",
-)
-@click.option("--objective", "objectives", multiple=True, metavar="TEXT", help='Such as "p99(latency) < 2 s".')
-@click.option("--require", "requirements", multiple=True, metavar="TEXT", help='Of the answer: "nights >= 5".')
-@click.option("--fault", "faults", multiple=True, metavar="TEXT", help='Such as "stall database at 10 s for 2 s".')
-@click.option(
-    "--database",
-    metavar="URL",
-    envvar="CAUCUS_TARGET_DATABASE",
-    help="Of our backend: sqlite, embedded-postgres or postgresql://...; with --target, what the ledger reads beside "
-    "the API. A URL with a password belongs into $CAUCUS_TARGET_DATABASE.  [default: sqlite]",
-)
-@click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Of arrivals and nights.")
-@click.option(
-    "--readers",
-    default=100,
-    show_default=True,
-    type=click.IntRange(0),
-    help="Who ask for the results themselves, not through a cache before the backend.",
-)
-@click.option(
-    "--budget",
-    default=4.0,
-    show_default=True,
-    type=click.FloatRange(0.5, 20),
-    help="Minutes a search may take, a flow.",
-)
-@click.option("--no-recovery", is_flag=True, help="Do not overload it on purpose, some two minutes a flow.")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(0, 64), help="Processes that make load.")
-@click.option("--listen", metavar="HOST:PORT", help="Where workers on other machines join.")
-@click.option("--others", default=0, type=click.IntRange(0, 64), help="How many of them are waited for.")
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="JUnit XML, for CI.")
-@click.option("--prometheus", metavar="HOST:PORT", help="Show metrics there while it runs.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="[default: runs/loadtest-break-NAME-SEED]")
-@click.option("--force", is_flag=True, help="Replace a run in DIR.")
-@click.pass_context
-def break_(
-    ctx: click.Context,
-    name: str,
-    target: str | None,
-    mapping: Path | None,
-    target_class: str | None,
-    pins: Path | None,
-    roster: Path | None,
-    i_may_load: str | None,
-    ca: Path | None,
-    settle: float,
-    as_json: bool,
-    flows: tuple[str, ...],
-    objectives: tuple[str, ...],
-    requirements: tuple[str, ...],
-    faults: tuple[str, ...],
-    database: str | None,
-    seed: int,
-    readers: int,
-    budget: float,
-    no_recovery: bool,
-    workers: int,
-    listen: str | None,
-    others: int,
-    junit: Path | None,
-    prometheus: str | None,
-    out: Path | None,
-    force: bool,
-) -> None:
-    """Find the load at which a backend breaks, in requests a second and in caucus nights.
-
-    NAME is a night of the library, or a file. One caucus night is its busiest minute. Without --target our own backend
-    is started, on other cores than the load. It writes test records, thousands of them: never point it at a caucus that
-    counts. With --json and no --out no folder is written. Exit code 3: a requirement is missed, or something
-    acknowledged was not kept.
-
-    \b
-    caucus loadtest break iowa-2020 --flow report
-    caucus loadtest break iowa-2020 --flow all --database embedded-postgres --require "nights >= 5"
-    caucus loadtest break iowa-2020 --target http://127.0.0.1:8000 --pins pins.csv --objective "p99(latency) < 500 ms"
-    """
-    from loadtests.breaking import Asked, run
-
-    asked = Asked(
-        name=name,
-        target=target,
-        mapping=mapping,
-        target_class=target_class,
-        pins=pins,
-        roster=roster,
-        i_may_load=i_may_load,
-        ca=ca,
-        settle_s=settle,
-        as_json=as_json,
-        flows=flows,
-        objectives=objectives,
-        requirements=requirements,
-        faults=faults,
-        database=database,
-        seed=seed,
-        readers=readers,
-        budget_s=budget * 60,
-        recovers=not no_recovery,
-        workers=workers,
-        listen=listen,
-        others=others,
-        junit=junit,
-        prometheus=prometheus,
-        out=out,
-        force=force,
-    )
-    ctx.exit(run(asked))
 
 
 def _answered(lines: Iterator[Line]) -> Iterator[Line]:

@@ -7,6 +7,7 @@ Knows nothing of any one backend: ours stands in reference.toml, read by `mappin
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -77,6 +78,8 @@ class Session:
     user: str
     device: str
     values: Mapping[str, object] = field(default_factory=dict, repr=False)  # holds the token: never printed
+    address: str = ""  # as `Ask.address` was
+    signed_in_at: float = 0.0  # Unix time of this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class Ask:
     pin: str = field(default="", repr=False)
     second_factor: str = field(default="", repr=False)
     device: str = ""
+    address: str = ""  # that whoever sends has, for a backend that trusts this machine as a proxy; "" says nothing
     county: str = ""
     version: object = ""  # which version a reviewer looked at
     entry: int = 0  # which of two entries the reviewer takes: 1 or 2
@@ -182,7 +186,7 @@ def evening(backend: Backend) -> tuple[Operation, ...]:
 
 def signed_in(ask: Ask, outcome: Outcome) -> Session:
     """The session that an accepted log-in gives."""
-    return Session(ask.user, ask.device, outcome.values)
+    return Session(ask.user, ask.device, outcome.values, ask.address, time.time())
 
 
 def content(operation: Operation, ask: Ask) -> dict[str, object]:

@@ -1,7 +1,9 @@
 """A night's schedule for other tools: CSV for any of them, targets for vegeta, a script for k6.
 
 Requests are those of the mapping; where a log-in's answer belongs, `@token@` (or whatever the mapping calls it) stands.
-Nothing is sent, and no PIN is written down: k6 reads the list of log-ins itself.
+Figures are what the room did: whoever wrote down others would be refused, and add up again, which takes a client that
+reads answers (`replay`, Locust). No PIN is written down: k6 reads the list of log-ins itself. Vegeta cannot; what it is
+to send for who is signed in needs the sessions and PINs themselves (`Signed`).
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import csv
 import io
 import itertools
 import json
+import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,18 +21,24 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from loadtests.addresses import address
 from loadtests.contract import Ask, Backend, Operation, Request, Session
 from loadtests.evening import Trouble
-from loadtests.replay import Plan
+from loadtests.guards import Target, new_run_id
+from loadtests.ledger import Ledger
+from loadtests.preparing import Preparation
+from loadtests.replay import Plan, sign_everybody_in
+from loadtests.sender import NoAnswerError, Sender
+from loadtests.users.accounts import Accounts
 from loadtests.users.photo import PNG, photo
 from loadtests.workload import SECOND
-from simulation.errors import InputError
+from simulation.errors import InputError, UnfinishedError
 from simulation.scenario.values import DAY, format_clock
 
 FORMATS = ("csv", "vegeta", "k6")
 _COLUMNS = ("due_s", "clock", "operation", "site", "user", "method", "path", "body_bytes")
 _PICTURE_BYTES = 8_000  # a schedule with every photo in it would be a gigabyte
-_CLERKS = 20
+_CLERKS = 4  # of ours there are as many at least, a demo's too
 _WRONG = "000000"  # the PIN of somebody who mistypes it
 _STAGE_S = 5.0  # k6 keeps a rate for so long
 
@@ -47,6 +56,19 @@ class _Held(dict[str, object]):
 
 
 @dataclass(frozen=True)
+class Signed:
+    """Everybody of the night, signed in: by user, and what a log-in of theirs needs."""
+
+    sessions: Mapping[str, Session]
+    accounts: Accounts
+
+    @classmethod
+    def nobody(cls) -> Signed:
+        """Placeholders stand for what nobody has."""
+        return cls({}, Accounts.none())
+
+
+@dataclass(frozen=True)
 class Event:
     """One request of the night."""
 
@@ -56,7 +78,10 @@ class Event:
     site: str  # its code; empty for a reader
     user: str  # who has to be signed in; empty for nobody
     request: Request
+    device: str = ""  # to which the session belongs
+    address: str = ""  # of whoever sends
     photo: bool = False  # the body is the picture
+    must_fail: bool = False  # a mistyped PIN
 
     @property
     def clock(self) -> str:
@@ -65,8 +90,13 @@ class Event:
         return f"{f'+{days}d ' if days else ''}{format_clock(self.at_ms % DAY)}"
 
 
-def events(plan: Plan, backend: Backend) -> Iterator[Event]:
+def events(plan: Plan, backend: Backend, signed: Signed | None = None) -> Iterator[Event]:
     """Every request in the order of its time."""
+    known = signed or Signed.nobody()
+    hotline = [one.user for one in known.accounts.of("clerk") if one.user in known.sessions] or [
+        f"clerk-{number:02d}" for number in range(1, _CLERKS + 1)
+    ]
+    night = f"{plan.evening.seed}-{plan.evening.night}"
     schedule, evening = plan.schedule, plan.evening
     turns: dict[tuple[int, int], int] = {}
     clerks = {each.number: number for number, each in enumerate(evening.keyed)}
@@ -80,22 +110,41 @@ def events(plan: Plan, backend: Backend) -> Iterator[Event]:
             yield Event(due_ns / SECOND, at_ms, operation, "", "", backend.build(operation, Ask()))
             continue
         each = evening.sites[subject]
-        user = _clerk(clerks[subject], turn) if operation == "clerk" else each.site.code
+        chair = known.accounts.chairs.get(each.site.code)
+        user, device, source = chair.user if chair else each.site.code, f"chair-{subject}", address("chair", subject)
+        if operation == "clerk":  # two people key a result
+            number = (2 * clerks[subject] + turn - 1) % len(hotline)
+            user, device, source = hotline[number], hotline[number], address("clerk", number)
+        mistyped = False
         if operation == "login":
             mistyped = any(one.at_ms == at_ms and one.trouble == Trouble.WRONG_PIN for one in each.failures)
-            ask = Ask(user=user, pin=_WRONG if mistyped else "@pin@", device=f"chair-{subject}")
+            pin = _WRONG if mistyped else chair.pin if chair else "@pin@"
+            ask = Ask(user=user, pin=pin, device=device, address=source)
         else:
-            report = each.keyed if operation == "clerk" and turn == 1 else each.worksheet
-            key = f"export-{operation.rpartition('.')[2][:15]}-{subject}-{turn}"
-            session = Session(user, f"chair-{subject}", _Held())
-            ask = Ask(session, each.site, report, key=key, photo=picture, photo_type=PNG)
+            key = f"export-{night}-{operation.rpartition('.')[2][:15]}-{subject}-{turn}"
+            session = known.sessions.get(user) or Session(user, device, _Held())
+            ask = Ask(session, each.site, each.true, key=key, photo=picture, photo_type=PNG, address=source)
         request = backend.build(operation, ask)
-        yield Event(due_ns / SECOND, at_ms, operation, each.site.code, user, request, request.body == picture)
+        is_photo = request.body == picture
+        yield Event(
+            due_ns / SECOND, at_ms, operation, each.site.code, user, request, device, source, is_photo, mistyped
+        )
 
 
-def _clerk(number: int, turn: int) -> str:
-    """One of our backend's clerks: the first and the second entry of a result are keyed by different people."""
-    return f"clerk-{1 + (2 * number + turn - 1) % _CLERKS:02d}"
+def signed_in(plan: Plan, backend: Backend, target: Target, accounts: Accounts, ca: Path | None) -> Signed:
+    """Sign everybody in at the target, now."""
+    codes = {each.site.id: each.site.code for each in plan.evening.sites}
+    run_id = new_run_id()
+    with tempfile.TemporaryDirectory(prefix="caucus-export-") as folder:
+        ledger = Ledger(Path(folder), run_id)  # nothing is written
+        try:
+            there = Preparation(backend, Sender(target, run_id, ca), ledger, lambda _: None)
+            sessions = sign_everybody_in(there, plan, accounts.by_code(codes))
+        except NoAnswerError as error:
+            raise UnfinishedError(str(error)) from None
+        finally:
+            ledger.close()
+    return Signed(sessions, accounts.by_code(codes))
 
 
 def as_csv(plan: Plan, backend: Backend) -> str:
@@ -112,10 +161,10 @@ def as_csv(plan: Plan, backend: Backend) -> str:
     return text.getvalue()
 
 
-def as_vegeta(plan: Plan, backend: Backend, url: str) -> str:
+def as_vegeta(plan: Plan, backend: Backend, url: str, signed: Signed | None = None) -> str:
     """Targets in vegeta's JSON format, a line each, in order: `vegeta attack -format=json -lazy -rate ...`."""
     lines = []
-    for one in events(plan, backend):
+    for one in events(plan, backend, signed):
         request = one.request
         target: dict[str, Any] = {"method": request.method, "url": url.rstrip("/") + request.path}
         if request.body is not None:
@@ -125,36 +174,44 @@ def as_vegeta(plan: Plan, backend: Backend, url: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_text(path: Path, text: str) -> None:
-    """A file; InputError where it cannot be written."""
+def write_text(path: Path, text: str, *, secret: bool = False) -> None:
+    """A file, its owner's alone where it is `secret`; InputError where it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if secret:
+            path.touch(mode=0o600)
+            path.chmod(0o600)
         path.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
         raise InputError(f"--out {path}: cannot be written: {error.strerror}") from None
 
 
 def write_k6(folder: Path, plan: Plan, backend: Backend, url: str, mapping: Path) -> None:
-    """night.js, events.json and photo.png: k6 signs everybody in first, then keeps the night's rate."""
+    """night.js, events.json, people.json and photo.png: k6 signs everybody in, then keeps the night's rate."""
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
         raise InputError(f"--out {folder}: is there already: choose another name") from None
     except OSError as error:
         raise InputError(f"--out {folder}: cannot be written: {error.strerror}") from None
-    rows = []
+    rows, people = [], {}
     for one in events(plan, backend):
         request = one.request
+        if one.user:
+            people[one.user] = {"user": one.user, "device": one.device, "address": one.address}
         row: dict[str, Any] = {
             "due_s": round(one.due_s, 3), "name": one.operation, "method": request.method, "path": request.path,
             "headers": dict(request.headers), "user": one.user,
         }  # fmt: skip
+        if one.must_fail:
+            row["must_fail"] = True
         if one.photo:
             row["photo"] = True
         elif request.body is not None:
             row["body"] = request.body.decode("utf-8")
         rows.append(row)
     (folder / "events.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+    (folder / "people.json").write_text(json.dumps(list(people.values()), ensure_ascii=False), encoding="utf-8")
     (folder / "photo.png").write_bytes(photo("worksheet", _PICTURE_BYTES))
     script = files("loadtests").joinpath("k6.js").read_text(encoding="utf-8")
     settings = {"target": url.rstrip("/"), "stages": _stages(plan), "login": _login(backend, mapping)}
@@ -185,7 +242,7 @@ def _login(backend: Backend, mapping: Path) -> dict[str, Any] | None:
     except (OSError, tomllib.TOMLDecodeError):
         return None
     pointers = {name: value for name, value in extract.items() if isinstance(value, str) and value.startswith("/")}
-    request = backend.build("login", Ask(user="@user@", pin="@pin@", device="@device@"))
+    request = backend.build("login", Ask(user="@user@", pin="@pin@", device="@device@", address="@address@"))
     return {
         "method": request.method, "path": request.path, "headers": dict(request.headers),
         "body": (request.body or b"").decode("utf-8"), "extract": pointers,

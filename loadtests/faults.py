@@ -48,7 +48,7 @@ class Plan:
     """The faults of a run. Made by `planned`; false where there are none.
 
     with plan.around(backend, target) as through:  # once a run: proxies stand, load goes to `through`
-        with plan.playing() as marks:              # as often as one likes: its beginning is the faults' clock
+        with plan.playing(begins) as marks:        # as often as one likes: when the load begins is the faults' clock
             ...                                    # load
                                                    # at its end all faults are over, and `marks` is filled
     """
@@ -113,21 +113,25 @@ class Plan:
             yield
 
     @contextmanager
-    def playing(self) -> Iterator[list[Mark]]:
-        """Let the faults happen at their times, from now on; at the end of the block all of them are taken back."""
-        began, over = time.monotonic(), threading.Event()
+    def playing(self, began: float | None = None) -> Iterator[list[Mark]]:
+        """Let the faults happen at their times; at the end of the block all of them are taken back.
+
+        Times count from `began`, of the monotonic clock, or from now. What has no time is there before that.
+        """
+        began = time.monotonic() if began is None else began
+        over = threading.Event()
         marks: list[Mark] = []
         problems: list[str] = []
 
         def play(number: int, fault: Fault) -> None:
-            if over.wait(max(0.0, began + fault.at / 1000 - time.monotonic())):
+            if over.wait(max(0.0, began + fault.at / 1000 - time.monotonic()) if fault.at else 0.0):
                 return  # the load ended before
             begins = time.monotonic()
             try:
                 with self._on(number, fault):
                     if fault.kind != "kill":  # which is over at once, and only then waited for
                         begins = time.monotonic()
-                    began_s = ended_s = begins - began
+                    began_s = ended_s = max(0.0, begins - began)
                     if not fault.is_moment:
                         over.wait(_until(begins, fault.lasts))
                 if not fault.is_moment or fault.kind == "kill":
@@ -427,9 +431,10 @@ ledger against the backend afterwards: was anything lost that had been acknowled
     caucus loadtest break iowa-2020 --flow report --fault "reset clients at 5 s" --fault "kill service at 12 s"
     caucus loadtest replay iowa-2020 --target http://127.0.0.1:8000 --speed 60 --fault "stall clients at 1 min for 10 s"
 
-A fault is `KIND PLACE [AMOUNT] [at TIME] [for TIME]`. Without `at` it is there from the beginning. Times count from the
-beginning of the load; in `break`, from the beginning of each trial, so that every trial meets the same faults. A
-scenario may bring its own, which come before those of the command line:
+A fault is `KIND PLACE [AMOUNT] [at TIME] [for TIME]`. Without `at` it is there from the beginning. Times count from
+when the first request can be due, with connections open and everybody signed in; in `break`, from there in each trial,
+so that every trial meets the same faults; looks at whether the backend is well again meet none. A scenario may bring
+its own, which come before those of the command line:
 
     [[backend.fault]]
     kind = "stall"

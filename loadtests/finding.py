@@ -10,25 +10,25 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loadtests import contract, ledger
-from loadtests.addresses import address, has_source_addresses
+from loadtests import contract, ledger, reconciliation
+from loadtests.addresses import address, reach
 from loadtests.breaking_point import BROKEN_OFF, BUDGET_S, BreakingPoint, SearchEndedError, Tried
 from loadtests.check import Night, reader_session
 from loadtests.contract import Backend, Operation, Report, Session, Site
-from loadtests.flows import FLOWS, SOURCES, WRITES, Kit, has_corrections, packed
-from loadtests.generator_process import GeneratorError
+from loadtests.flows import FLOWS, SOURCE, WRITES, Kit, has_corrections, packed
+from loadtests.generator_process import GeneratorError, nothing
 from loadtests.guards import Target, allowed, identification, new_run_id
 from loadtests.losses import Losses
 from loadtests.mapping import target_backend
 from loadtests.objectives import Objective
 from loadtests.preparing import Preparation, two_reports
 from loadtests.sender import NoAnswerError, Sender
-from loadtests.stress import Made, Stress, listening, sample_of, where
+from loadtests.stress import Made, Stress, listening, where
 from loadtests.users.accounts import CLERK, REVIEWER, Account, Accounts, read_accounts
 from loadtests.workload import Peak
 from simulation.errors import InputError, UnfinishedError
@@ -92,7 +92,7 @@ class Found:
     """What a flow's search came to."""
 
     point: BreakingPoint
-    ledger: Mapping[str, Any] | None  # `ledger.held_against`; None where nothing is written
+    ledger: Mapping[str, Any] | None  # `reconciliation.held_against`; None where nothing is written
     at: str | None = None  # which of several operations broke
     marks: tuple[tuple[float, Mark], ...] = ()  # faults, and when their trial began, from the start of the search
     notices: tuple[str, ...] = ()
@@ -150,7 +150,7 @@ def ours(job: Job, flow: str, folder: Path, told: Callable[[str], None]) -> Iter
         folder / "backend",
         url,
         job.scenario,
-        scenario=job.name,
+        scenario=job.name if job.scenario.spec.backend.faults else None,
         cores=frozenset(its),
         at_full_cost=at_full_cost | job.at_full_cost,
     ) as backend:
@@ -243,12 +243,13 @@ class Load:
     run_id: str = field(default_factory=new_run_id)
     notices: list[str] = field(default_factory=list)
     marks: list[tuple[float, Mark]] = field(default_factory=list)
-    began: float = field(default_factory=time.monotonic)  # the search
+    began: float | None = None  # what marks count from: the search; None: the beginning of the first trial
 
     def searched(self, tried: Callable[[Tried], None]) -> Found:
         """Prepare, search, see how it comes back, and hold the ledger against the backend."""
         job, flow = self.job, self.flow
         with self.opened() as stress:
+            self.began = time.monotonic()
             start, cap = _START_PER_S[flow], stress.made.target.rate_cap_per_s
             point = stress.find(
                 job.objectives,
@@ -260,6 +261,7 @@ class Load:
                 tried=tried,
             )
             workers = stress.workers
+        self.notices += _others_here(point)
         return Found(
             point, self.reconciled(), where(point.trials), tuple(self.marks), tuple(self.notices), self.shown,
             self.place.kind, self.place.cores, workers,
@@ -300,7 +302,6 @@ class Load:
             target = self.place.target
             if self.job.plan:
                 target = stack.enter_context(self.job.plan.around(self.place.launched, target))
-            self.began, self.marks = time.monotonic(), []
             yield target
 
     @contextmanager
@@ -312,7 +313,6 @@ class Load:
             losses.begin_at(dict(kit.progress))  # type: ignore[arg-type]  # rows of two
             with self.through() as target, self._stress(kit, losses, target) as stress:
                 self._works_at_all(stress)
-                self.began, self.marks = time.monotonic(), []
                 yield stress
 
     def _stress(self, kit: Kit, losses: Losses, target: Target) -> Stress:
@@ -329,9 +329,9 @@ class Load:
 
         sites = len(kit.keyed) if flow == "clerk" else len(kit.chairs)
         chairs = [address("chair", n) for n in range(min(2000, max(1, len(kit.logins))))]
-        apart = _signs_in(flow) and target.loopback and ":" not in target.addresses[0] and has_source_addresses()
+        apart = _signs_in(flow) and reach(target)
         made = Made(
-            SOURCES[flow],
+            SOURCE,
             target,
             arguments,
             workers=job.workers,
@@ -343,6 +343,7 @@ class Load:
             headers=identification(self.run_id) if job.target else {},
             sources=tuple(chairs) if apart else (),
             ca=job.ca,
+            files=self.folder,
         )
         return Stress(
             made,
@@ -357,24 +358,37 @@ class Load:
         )
 
     @contextmanager
-    def faults(self) -> Iterator[None]:
-        """Faults run in the block; when they did is noted."""
+    def faults(self, begins: float) -> Iterator[None]:
+        """Faults run in the block, around a load that `begins` then (monotonic clock); when they did is noted."""
         if not self.job.plan:
             yield
             return
-        at_s = time.monotonic() - self.began
-        with self.job.plan.playing() as marks:
+        self.began = begins if self.began is None else self.began
+        with self.job.plan.playing(begins) as marks:
             yield
-        self.marks += [(at_s, mark) for mark in marks]
+        self.marks += [(begins - self.began, mark) for mark in marks]
+
+    @contextmanager
+    def faults_once(self, stress: Stress) -> Iterator[None]:
+        """Faults run through all trials of the block, from the first one's beginning on, and not anew in each."""
+        with ExitStack() as stack:
+
+            def first(begins: float) -> AbstractContextManager[None]:
+                stress.around = nothing
+                stack.enter_context(self.faults(begins))
+                return nullcontext()
+
+            stress.around = first
+            yield
 
     def _works_at_all(self, stress: Stress) -> None:
         """A handful of requests: a flow that is refused whatever the load has no breaking point."""
         try:
-            trial = stress.measure(_FIRST_PER_S, _FIRST_S)
+            trial = stress.probe(_FIRST_PER_S, _FIRST_S)
         except SearchEndedError as ended:
             raise InputError(f"--flow {self.flow}: {ended}: more precincts, or a mapping with corrections") from None
         if trial.requests and not trial.sample.ok.any():
-            said = _most(trial.sample.problems) or "no answer"
+            said = trial.sample.main_problem or "no answer"
             raise InputError(
                 f"--flow {self.flow}: not one of {trial.requests} requests a second apart was answered well: {said}"
             )
@@ -483,7 +497,9 @@ class Load:
         self.told("holding the ledger against what is stored")
         try:
             entries = ledger.merge(self.folder)
-            return ledger.held_against(
+            if not entries:
+                return None
+            return reconciliation.held_against(
                 entries, self.backend, self.send, self.reader, self.place.database, self.job.settle_s
             )
         except (InputError, NoAnswerError) as error:
@@ -508,118 +524,3 @@ def _most_under_way(flow: str, sites: int, *, corrects: bool) -> int:
     one_each = flow == "clerk" or (not corrects and flow != "mix")
     most = max(1, int(_FREE_SHARE * sites)) if one_each else _UNDER_WAY
     return min(most, _PHOTOS_UNDER_WAY) if flow == "photo" else min(most, _UNDER_WAY)
-
-
-# In a sentence
-
-_WORDS = {
-    "service.cpu": "CPU of the service",
-    "database.cpu": "CPU of the database",
-    "machine.cpu": "CPU",
-    "machine.disk": "the disk",
-    "generator": "the generator",
-}
-_PLACES = {
-    "login": "the log-in", "report": "the report", "photo": "the photo", "clerk": "the hotline's entries",
-    "results": "the public results",
-}  # fmt: skip
-
-
-def in_words(resource: str | None) -> str:
-    """What ran out, for a sentence; empty where that is not known."""
-    if resource is None:
-        return ""
-    return _WORDS.get(resource, resource.removeprefix("metrics.caucus_").removeprefix("metrics.").replace("_", " "))
-
-
-def _rounded(value: float) -> str:
-    """Three digits, or all before the point."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def sentence(found: Found) -> str:
-    """The answer: "report breaks at 14 times the busiest minute of caucus night (12.6 to 14.9), because of CPU ..."."""
-    point = found.point
-    low, high = point.requests_per_s
-    rates = f"{_rounded(low)} to {_rounded(high)} requests/s" if high is not None else f"{_rounded(low)} requests/s"
-    nights = point.nights
-    if high is None:
-        limit = f"{_rounded(nights[0])} times the busiest minute of caucus night ({rates})" if nights else rates
-        said = [f"{point.flow}: holds at {limit}, and it is not known where it breaks: {point.why}"]
-    else:
-        if nights and nights[1] is not None:
-            middle = (nights[0] + nights[1]) / 2
-            span = f"{_rounded(nights[0])} to {_rounded(nights[1])}; {rates}"
-            what = f"{_rounded(middle)} times the busiest minute of caucus night ({span})"
-        else:
-            what = rates
-        at = f", at {_PLACES.get(found.at.partition('.')[0], found.at)}" if found.at and point.flow == "mix" else ""
-        because = f", because of {in_words(point.limited_by)}" if point.limited_by else ""
-        said = [f"{point.flow} breaks at {what}{at}{because}"]
-        if not point.valid:
-            said.append(f"not as sure as it should be: {point.why}")
-        elif point.why:
-            said.append(point.why)
-    said += _recovery_said(point)
-    if found.ledger is not None:
-        said.append(_ledger_said(found.ledger))
-    return "; ".join(said)
-
-
-def _recovery_said(point: BreakingPoint) -> Iterator[str]:
-    for one in point.recoveries:
-        clients = f" with {one.retries} retries" if one.retries else ""
-        if one.metastable:
-            yield f"after an overload{clients} it does not recover (metastable): {one.why}"
-        elif one.recovery_s is not None:
-            yield f"after overload{clients} it recovers in {one.recovery_s:.0f} s"
-        else:
-            yield f"how it recovers{clients} is not known: {one.why}"
-
-
-def _ledger_said(found: Mapping[str, Any]) -> str:
-    if found["clean"]:
-        return f"nothing acknowledged was lost ({found['acknowledged']:,} writes)"
-    wrong = [f"{found[kind]:,} {kind.replace('_', ' ')}" for kind in ledger.KINDS if found[kind]]
-    return f"of {found['acknowledged']:,} acknowledged writes: {', '.join(wrong) or found['verdict']}"
-
-
-def tried_in_words(one: Tried) -> str:
-    """A trial, in a line."""
-    trial = one.trial
-    problems = sample_of(one).problems
-    load = f"{one.rate_per_s:>9,.1f}/s for {trial.seconds:>2.0f} s"
-    if trial.void is not None:
-        return f"{load}: void: {trial.void}"
-    if one.kind == "probe":
-        why = _most(problems)
-        said = f"p50 {_ms(trial.latency_s(0.5))}, {trial.goodput_share:.0%} answered{f' ({why})' if why else ''}"
-        return f"{load}: is it well? {said}"
-    if one.judgement.holds:
-        return f"{load}: holds, p99 {_ms(trial.latency_s(0.99))}"
-    why = _most(problems)
-    return f"{load}: breaks: {', '.join(finding.shown for finding in one.judgement.broken)}{f' ({why})' if why else ''}"
-
-
-def _most(problems: Mapping[str, int]) -> str:
-    """The one that came most often; empty where there was none."""
-    return max(problems, key=lambda problem: problems[problem], default="")
-
-
-def _ms(seconds: float) -> str:
-    return "never" if seconds == float("inf") else f"{seconds * 1000:,.0f} ms"
-
-
-def all_ledgers(found: Sequence[Found]) -> dict[str, Any] | None:
-    """The ledgers of several flows as one."""
-    held = [one.ledger for one in found if one.ledger is not None]
-    if len(held) < 2:
-        return dict(held[0]) if held else None
-    total = dict(held[0])
-    counts = ("acknowledged", *ledger.KINDS, "unanswered")
-    total |= {name: sum(int(one[name]) for one in held) for name in counts}
-    total["clean"] = all(one["clean"] for one in held)
-    total["offending"] = {kind: [row for one in held for row in one["offending"][kind]] for kind in ledger.KINDS}
-    dirty = next((one for one in held if not one["clean"]), held[0])
-    total["verdict"] = dirty["verdict"]
-    return total

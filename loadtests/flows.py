@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from loadtests import contract
+from loadtests.addresses import address
 from loadtests.contract import Ask, Backend, Operation, Outcome, Picture, Reply, Report, Request, Session, Site
-from loadtests.generator_process import Source
+from loadtests.generator_process import Source, own_folder
 from loadtests.guards import Target
 from loadtests.ledger import Ledger
 from loadtests.users.accounts import Account
@@ -26,6 +27,7 @@ from loadtests.workload import FLOWS as OPERATIONS_OF
 from loadtests.workload import Schedule
 
 FLOWS = ("login", "report", "photo", "clerk", "results", "mix")
+SOURCE = "loadtests.flows:source"  # for `Generators`
 WRITES = ("report", "photo", "clerk", "mix")  # these flows acknowledge something that can be lost
 STEP = "any step"  # what a schedule of reports asks for: whatever is next at some site
 LOOK = "any look"  # the same of a reader
@@ -86,42 +88,11 @@ def _counts(report: Report) -> tuple[Mapping[str, int], Mapping[str, int], Mappi
 # What generators call
 
 
-def login(schedule: Schedule, target: Target, *, kit: Mapping[str, Any]) -> Source:
-    """Chairs who sign in with their right PINs, each over a connection of its own."""
-    return _source(schedule, target, kit, "login")
-
-
-def report(schedule: Schedule, target: Target, *, kit: Mapping[str, Any]) -> Source:
-    """Chairs who report, a step at a time; when all have reported, corrections."""
-    return _source(schedule, target, kit, STEP)
-
-
-def picture(schedule: Schedule, target: Target, *, kit: Mapping[str, Any]) -> Source:
-    """Chairs who send the photo of their worksheet."""
-    return _source(schedule, target, kit, "photo")
-
-
-def clerk(schedule: Schedule, target: Target, *, kit: Mapping[str, Any]) -> Source:
-    """Clerks who key results; keyed twice, a reviewer returns them, and they are keyed again."""
-    return _source(schedule, target, kit, "clerk")
-
-
-def results(schedule: Schedule, target: Target, *, kit: Mapping[str, Any]) -> Source:
-    """The public, and campaigns."""
-    return _source(schedule, target, kit, LOOK)
-
-
-def mix(schedule: Schedule, target: Target, *, kit: Mapping[str, Any]) -> Source:
-    """Everybody: the schedule says what each request is."""
-    return _source(schedule, target, kit, "")
-
-
-SOURCES = {"photo": "loadtests.flows:picture"} | {name: f"loadtests.flows:{name}" for name in FLOWS if name != "photo"}
-
 _playing: list[Player] = []  # the one of the last trial
 
 
-def _source(schedule: Schedule, _: Target, kit: Mapping[str, Any], operation: str) -> Source:
+def source(schedule: Schedule, _: Target, *, kit: Mapping[str, Any]) -> Source:
+    """The requests of a flow; who sends them stays from one trial to the next."""
     told = Kit(**kit)
     name = (told.name, schedule.share)
     if not _playing or _playing[0].name != name:
@@ -129,7 +100,7 @@ def _source(schedule: Schedule, _: Target, kit: Mapping[str, Any], operation: st
             _playing.pop().close()
         _playing.append(Player(told, schedule.share))
     player = _playing[0]
-    player.begin(schedule, told, operation)
+    player.begin(schedule, told)
     return Source(player.request, player.judge, player.finished)
 
 
@@ -189,7 +160,7 @@ class Player:
             Path(kit.mapping) if kit.mapping else None, kit.target_class, kit.run_id, tuple(kit.groups)
         )
         self.sessions = {user: Session(user, row[0], row[1]) for user, row in kit.sessions.items()}
-        self.ledger = Ledger(Path(kit.ledger), kit.run_id)
+        self.ledger = Ledger(own_folder(Path(kit.ledger)), kit.run_id)
         self._keys, self._made = secrets.token_hex(6), 0
         has = self.backend.operations
         parts: dict[str, Part] = {}
@@ -199,7 +170,7 @@ class Player:
         if kit.keyed and "clerk" in has and kit.flow in ("clerk", "mix"):
             parts["clerk"] = Clerks(self, [_place(row, kit) for row in kit.keyed[k::of]], kit)
         if kit.logins and kit.flow in ("login", "mix"):
-            parts["login"] = LogIns([Account(*row) for row in kit.logins[k::of]])
+            parts["login"] = LogIns([(address("chair", n), Account(*row)) for n, row in enumerate(kit.logins)][k::of])
         if kit.flow in ("results", "mix"):
             readers = Readers([_place(row, kit).site for row in (*kit.chairs, *kit.keyed)], has)
             parts |= dict.fromkeys((LOOK, *OPERATIONS_OF["results"]), readers)
@@ -208,13 +179,13 @@ class Player:
         self._operation_of: dict[int, str] = {}
         self._operation = ""
 
-    def begin(self, schedule: Schedule, kit: Kit, operation: str) -> None:
+    def begin(self, schedule: Schedule, kit: Kit) -> None:
         """A trial begins."""
         self.sessions = {user: Session(user, row[0], row[1]) for user, row in kit.sessions.items()}
         for number in list(self._on_its_way):  # of a trial that was broken off
             self.finished(number)
-        self._operation = operation
-        if not operation:
+        self._operation = "" if kit.flow == "mix" else {"report": STEP, "results": LOOK}.get(kit.flow, kit.flow)
+        if not self._operation:  # the schedule says what each request is
             named = [schedule.operations[which] for which in schedule.operation.tolist()]
             self._operation_of = dict(zip(schedule.index.tolist(), named, strict=True))
 
@@ -421,23 +392,20 @@ class Clerks:
 
 
 class LogIns:
-    """Chairs who sign in, one after the other, each time on another device."""
+    """Chairs who sign in, one after the other, each from an address of its own, each time on another device."""
 
     writes = False
 
-    def __init__(self, accounts: Sequence[Account]) -> None:
+    def __init__(self, accounts: Sequence[tuple[str, Account]]) -> None:
         self._accounts, self._made, self._device = accounts, 0, secrets.token_hex(4)
 
     def next(self, _: str) -> Work:
         """The next one."""
-        account = self._accounts[self._made % len(self._accounts)]
+        source, account = self._accounts[self._made % len(self._accounts)]
         self._made += 1
-        device = f"{self._device}-{self._made}"
-        return Work(
-            "login",
-            Ask(user=account.user, pin=account.pin, second_factor=account.second_factor(), device=device),
-            self,
-        )
+        device, code = f"{self._device}-{self._made}", account.second_factor()
+        ask = Ask(user=account.user, pin=account.pin, second_factor=code, device=device, address=source)
+        return Work("login", ask, self)
 
     def done(self, work: Work) -> None:
         """Nothing is left behind."""

@@ -26,15 +26,16 @@ from locust.env import Environment
 
 from loadtests.client import Client, UnableError, allow_connections
 from loadtests.contract import Reply
-from loadtests.generator_process import Finished, Judge, Requests
+from loadtests.generator_process import Finished, Judge, Requests, next_beginning
 from loadtests.guards import Target
 from loadtests.trial import Sample, Status
+from loadtests.upkeep import Upkeep
 from loadtests.workload import Schedule
 
 MOST_UNDER_WAY = 4000
 _REPORT_S = 0.02  # so often Locust hears of what was answered meanwhile
+_JUDGING_NS = 500_000  # at a stretch: answers come in batches, and what is due meanwhile would be late
 _EXPIRE_S = 0.1
-_BEGIN_NS = 50_000_000  # from the command to the first due time
 _BREATH_NS = 5_000_000  # when late, answers are read after so long a time of sending
 _NEXT = 1e-6  # a sleep that lets the loop look at its sockets; `sleep(0)` may let it run other greenlets only
 
@@ -62,6 +63,7 @@ class Generator:
         *,
         judge: Judge | None = None,
         finished: Finished | None = None,
+        upkeep: Upkeep | None = None,
         limits: Limits | None = None,
         headers: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
@@ -72,7 +74,7 @@ class Generator:
         if target.scheme == "https" and tls is None:
             tls = ssl.create_default_context()
         self.requests, self.judge, self.limits, self.environment = requests, judge, limits, environment
-        self.finished = finished
+        self.finished, self.upkeep = finished, upkeep
         self.most = allow_connections(limits.under_way)
         self.client = Client(
             target,
@@ -90,12 +92,17 @@ class Generator:
         busiest = int(schedule.per_second().max(initial=0))
         self.client.warm(min(self.most, self.limits.warm if self.limits.warm is not None else 10 + busiest // 10))
 
-    def run(self, schedule: Schedule, *, warmed: bool = False) -> Sample:
-        """Keep the schedule to its end, and wait for the last answer or its time-out."""
-        if not warmed:
+    def run(self, schedule: Schedule, begins_ns: int | None = None) -> Sample:
+        """Keep the schedule to its end, and wait for the last answer or its time-out.
+
+        `begins_ns`, as `next_beginning` says, is when its time begins; without it, connections are opened first.
+        """
+        if begins_ns is None:
             self.warm(schedule)
-        run = self._run = _Run(schedule)
+        run = self._run = _Run(schedule, next_beginning() if begins_ns is None else begins_ns)
         helpers = [gevent.spawn(run.watch_processor), gevent.spawn(self._expire), gevent.spawn(self._report_often, run)]
+        if self.upkeep is not None:
+            helpers.append(gevent.spawn(self.upkeep.run, run.started_at))
         gc.collect()
         gc.freeze()  # what is here already is not looked through again: that takes milliseconds
         try:
@@ -176,8 +183,13 @@ class Generator:
     def _report(self, run: _Run) -> None:
         """Judge what has come, and tell Locust. Apart from reading, so that a listener may wait and nothing is late."""
         fire = self.environment.events.request.fire if self.environment is not None else None
-        answers, judge = run.answers, self.judge
+        answers, judge, clock = run.answers, self.judge, time.monotonic_ns
+        began = clock()
         while answers:
+            if clock() - began > _JUDGING_NS:
+                gevent.sleep(_NEXT)
+                began = clock()
+                continue
             number, length, reply, problem = answers.popleft()
             status = run.status[number]
             if not problem:
@@ -231,7 +243,7 @@ class LoadError(Exception):
 class _Run:
     """What is noted while a schedule is kept."""
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, start: int) -> None:
         size = len(schedule)
         self.schedule = schedule
         self.due = array("q", schedule.due_ns.tobytes())
@@ -246,8 +258,8 @@ class _Run:
         self.answers: deque[tuple[int, int, Reply | None, str]] = deque()
         self.problems: Counter[str] = Counter()
         self.cpu: list[float] = []
-        self.start = time.monotonic_ns() + _BEGIN_NS
-        self.started_at = time.time() + _BEGIN_NS / 1e9
+        self.start = start
+        self.started_at = time.time() + (start - time.monotonic_ns()) / 1e9
 
     def watch_processor(self) -> None:
         """Sample the generator's own use of the processor, once a second while requests are due."""

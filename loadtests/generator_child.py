@@ -14,9 +14,12 @@ import importlib
 import os
 import ssl
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import gevent
@@ -27,9 +30,10 @@ from locust.runners import STATE_INIT, STATE_RUNNING, MasterRunner, WorkerRunner
 
 from loadtests import live
 from loadtests.generator import Generator, Limits
-from loadtests.generator_process import GeneratorError, Source, receive, send
+from loadtests.generator_process import GeneratorError, Source, next_beginning, receive, send, write_into
 from loadtests.guards import Target
-from loadtests.trial import Sample
+from loadtests.trial import SECOND, Sample
+from loadtests.upkeep import Event, Upkeep
 from loadtests.workload import Schedule, made
 
 
@@ -57,8 +61,12 @@ class Order:
 class Maker:
     """Carries out orders in this process; keeps the generator of the last one, and its connections, for the next."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, tell: Callable[[Event], None] | None = None) -> None:
+        """`tell` hears what becomes of sessions; without it, it is kept until `events` is asked."""
         self.environment = environment
+        self._events: list[Event] = []
+        self._tell = tell or self._events.append
+        self._upkeep: Upkeep | None = None
         self._order: dict[str, Any] | None = None
         self._generator: Generator | None = None
         self._schedule: Schedule | None = None
@@ -86,20 +94,38 @@ class Maker:
             )
             self._order = kept
         self._generator.requests, self._generator.judge = source.requests, source.judge
-        self._generator.finished = source.finished
+        self._generator.finished, self._generator.upkeep = source.finished, source.upkeep
+        self._upkeep = source.upkeep
+        if self._upkeep is not None:
+            self._upkeep.tell = self._tell
         self._schedule = schedule
         self._generator.warm(schedule)
 
-    @property
-    def generator(self) -> Generator | None:
-        """What makes load here; None before the first order."""
-        return self._generator
-
-    def go(self) -> Sample:
+    def go(self, begins_ns: int) -> Sample:
         """Keep the schedule that was prepared."""
         assert self._generator is not None
         assert self._schedule is not None
-        return self._generator.run(self._schedule, warmed=True)
+        return self._generator.run(self._schedule, begins_ns)
+
+    @property
+    def figures(self) -> live.Figures:
+        """How this process is doing."""
+        return live.Figures.of(self._generator)
+
+    def files(self) -> dict[str, bytes]:
+        """Nothing: whatever is written here is where it belongs."""
+        return {}
+
+    def hear(self, event: Event) -> None:
+        """What became of a session in another process."""
+        if self._upkeep is not None:
+            self._upkeep.hear(event)
+
+    def events(self) -> list[Event]:
+        """What became of sessions here since the last time."""
+        found = self._events[:]
+        self._events.clear()
+        return found
 
 
 def schedule_of(spec: Mapping[str, Any] | None, blob: bytes) -> Schedule:
@@ -109,7 +135,9 @@ def schedule_of(spec: Mapping[str, Any] | None, blob: bytes) -> Schedule:
 
 # Locust's master and workers
 
+_FIGURES = "caucus-load"  # among what a worker reports to its master
 _PREPARE, _READY, _GO, _RESULT = "caucus-load", "caucus-load-ready", "caucus-load-go", "caucus-load-result"
+_SESSION = "caucus-load-session"  # what became of one: from a worker to all others
 _PREPARED_S = 60.0
 _WORKERS_S = 60.0
 
@@ -117,12 +145,21 @@ _WORKERS_S = 60.0
 class Worker:
     """A Locust worker that makes its part of the load, also on another machine: orders come as Locust's messages."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, files: Path | None = None) -> None:
+        """`files`: what is written there is not on the master's machine, and told to it; None: it is."""
         assert isinstance(environment.runner, WorkerRunner)
         self.runner = environment.runner
-        self._maker = Maker(environment)
+        self._maker = Maker(environment, lambda event: self.runner.send_message(_SESSION, event))
+        self._files = files
+        self._told_of: dict[str, int] = {}  # so many bytes of each file
         self.runner.register_message(_PREPARE, self._prepare, concurrent=True)
         self.runner.register_message(_GO, self._go, concurrent=True)
+        self.runner.register_message(_SESSION, lambda msg, **_: self._maker.hear(msg.data))
+        environment.events.report_to_master.add_listener(self._report)  # type: ignore[no-untyped-call]  # Locust's events have no types
+
+    def _report(self, data: dict[str, Any], **_: Any) -> None:
+        """Beside Locust's own figures, every three seconds."""
+        data[_FIGURES] = asdict(self._maker.figures)
 
     def _prepare(self, msg: Message, **_: Any) -> None:
         told = msg.data
@@ -138,14 +175,26 @@ class Worker:
         self.runner.update_state(STATE_RUNNING)
         self.runner.worker_state = STATE_RUNNING
         try:
-            sample = self._maker.go()
+            told_ns, own_ns = msg.data["begins_ns"], next_beginning()
+            # clocks of two machines count from when each was switched on
+            sample = self._maker.go(told_ns if abs(told_ns - own_ns) < SECOND else own_ns)
             self.runner._send_stats()  # else the master's figures come up to three seconds later
-            self._say(_RESULT, msg.data, sample=sample.to_bytes())
+            self._say(_RESULT, msg.data, sample=sample.to_bytes(), files=self._written())
         except Exception as error:  # as above
             self._say(_RESULT, msg.data, error=f"{type(error).__name__}: {error}")
         finally:
             self.runner.worker_state = STATE_INIT
             self.runner.update_state(STATE_INIT)
+
+    def _written(self) -> dict[str, bytes]:
+        """What was added to each file since the last time."""
+        found = {}
+        for path in sorted(self._files.iterdir()) if self._files is not None else ():
+            with path.open("rb") as file:
+                file.seek(self._told_of.get(path.name, 0))
+                found[path.name] = file.read()
+                self._told_of[path.name] = file.tell()
+        return found
 
     def _say(self, kind: str, told: Mapping[str, Any], **more: Any) -> None:
         self.runner.send_message(kind, {"trial": told["trial"], **more})
@@ -158,9 +207,37 @@ class Coordinator:
         assert isinstance(environment.runner, MasterRunner)
         self.runner, self.environment = environment.runner, environment
         self._trial = 0
+        self._schedule: Schedule
+        self._workers: list[str] = []
+        self._longest_s = 0.0
         self._answers: dict[str, AsyncResult] = {}
+        self._brought: dict[str, bytes] = {}
+        self._figures: dict[str, live.Figures] = {}
         self.runner.register_message(_READY, self._hear)
         self.runner.register_message(_RESULT, self._hear)
+        self.runner.register_message(_SESSION, self._hear_of_session)
+        self._events: list[Event] = []
+        environment.events.worker_report.add_listener(self._hear_figures)  # type: ignore[no-untyped-call]  # as above
+
+    def _hear_figures(self, client_id: str, data: Mapping[str, Any], **_: Any) -> None:
+        self._figures[client_id] = live.Figures(**data[_FIGURES])
+
+    def _hear_of_session(self, msg: Message, **_: Any) -> None:
+        self._events.append(msg.data)
+        for worker in self._workers:
+            if worker != msg.node_id:
+                self.runner.send_message(_SESSION, msg.data, worker)
+
+    def events(self) -> list[Event]:
+        """What became of sessions since the last time."""
+        found, self._events = self._events, []
+        return found
+
+    @property
+    def figures(self) -> live.Figures:
+        """How all that are there are doing, and this process."""
+        there = [self._figures[worker] for worker in self.runner.clients if worker in self._figures]
+        return live.Figures.together([live.Figures.of(None), *there])
 
     def wait_for_workers(self, count: int, within_s: float = _WORKERS_S) -> None:
         """Until so many are there."""
@@ -170,27 +247,42 @@ class Coordinator:
                 raise GeneratorError(f"{self.runner.worker_count} of {count} workers came within {within_s:g} s")
             gevent.sleep(0.02)
 
-    def run(self, order: Mapping[str, Any], spec: Mapping[str, Any] | None, blob: bytes) -> Sample:
-        """One schedule, on all workers that are there."""
-        schedule = schedule_of(spec, blob)
-        workers = sorted(client.id for client in self.runner.clients.ready + self.runner.clients.running)
+    def prepare(self, order: Mapping[str, Any], schedule: Schedule) -> None:
+        """Give all workers that are there their parts, and have them warm up."""
+        clients = self.runner.clients
+        workers = self._workers = sorted(client.id for client in clients.ready + clients.running)
         if not workers:
             raise GeneratorError("no worker is there")
+        self._schedule = schedule
         self._trial += 1
-        told = {"trial": self._trial, "order": order, "spec": spec, "blob": blob, "of": len(workers)}
+        blob = b"" if schedule.spec is not None else schedule.to_bytes()
+        told = {"trial": self._trial, "order": order, "spec": schedule.spec, "blob": blob, "of": len(workers)}
         prepared = self._ask(_PREPARE, {worker: {**told, "part": k} for k, worker in enumerate(workers)}, _PREPARED_S)
         for worker, answer in prepared.items():
             if answer["fingerprint"] != schedule.fingerprint:
                 raise GeneratorError(f"worker {worker} makes another schedule of the same description")
+        limits = Limits(**order.get("limits", {}))
+        self._longest_s = schedule.seconds + limits.timeout_s * (1 + limits.retries) + 30.0
+
+    def go(self, begins_ns: int) -> Sample:
+        """Keep the schedule that was prepared."""
         self.environment.events.test_start.fire(environment=self.environment)  # type: ignore[no-untyped-call]  # as above
         self.runner.update_state(STATE_RUNNING)
-        limits = Limits(**order.get("limits", {}))
-        longest = schedule.seconds + limits.timeout_s * (1 + limits.retries) + 30.0
         try:
-            results = self._ask(_GO, {worker: {"trial": self._trial} for worker in workers}, longest)
+            told = {"trial": self._trial, "begins_ns": begins_ns}
+            results = self._ask(_GO, dict.fromkeys(self._workers, told), self._longest_s)
         finally:
             self.environment.events.test_stop.fire(environment=self.environment)  # type: ignore[no-untyped-call]  # as above
-        return Sample.merged([Sample.from_bytes(results[worker]["sample"]) for worker in workers], len(schedule))
+        self._brought = {
+            name: data for worker in self._workers for name, data in results[worker]["files"].items() if data
+        }
+        parts = [Sample.from_bytes(results[worker]["sample"]) for worker in self._workers]
+        return Sample.merged(parts, len(self._schedule))
+
+    def files(self) -> dict[str, bytes]:
+        """What workers on other machines have written meanwhile, by the file's name."""
+        brought, self._brought = self._brought, {}
+        return brought
 
     def _ask(self, kind: str, said: Mapping[str, dict[str, Any]], within_s: float) -> dict[str, dict[str, Any]]:
         self._answers = {worker: AsyncResult() for worker in said}
@@ -234,59 +326,64 @@ def main() -> None:
     parser.add_argument("kind", choices=["alone", "master", "worker"])
     parser.add_argument("host", help="of the master")
     parser.add_argument("port", type=int, help="of the master; 0: any that is free")
+    parser.add_argument("--here", action="store_true", help="on the master's machine: files need not be sent to it")
     parser.add_argument("--core", type=int, default=-1, help="stay on this core")
     given = parser.parse_args()
     if given.core >= 0:
         os.sched_setaffinity(0, {given.core})
     if given.kind == "worker":
-        _work(given.host, given.port)
+        _work(given.host, given.port, is_here=given.here)
     else:
         orders, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)  # whatever prints does not print into the pipe
         _serve(orders, answers, (given.host, given.port) if given.kind == "master" else None)
 
 
-def _work(host: str, port: int) -> None:
+def _work(host: str, port: int, *, is_here: bool) -> None:
     environment = Environment()
-    runner = environment.create_worker_runner(host, port)
-    Worker(environment)
-    runner.greenlet.join()
+    with ExitStack() as stack:
+        files = None if is_here else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="caucus-load-")))
+        write_into(files)
+        runner = environment.create_worker_runner(host, port)
+        Worker(environment, files)
+        runner.greenlet.join()
 
 
 def _serve(orders: BinaryIO, answers: BinaryIO, listens: tuple[str, int] | None) -> None:
     environment = Environment()
-    coordinator = maker = None
+    load: Maker | Coordinator
     if listens is not None:
         master = environment.create_master_runner(*listens)
-        coordinator, port = Coordinator(environment), master.server.port
+        load, port = Coordinator(environment), master.server.port
     else:
         environment.create_local_runner()
-        maker, port = Maker(environment), 0
-    live.serve(environment, lambda: maker.generator if maker is not None else None)
+        load, port = Maker(environment), 0
+    live.serve(environment, lambda: load.figures)
     send(answers, {"port": port})
     while (heard := _in_thread(receive, orders)) is not None:
         asked, blob = heard
         try:
             if asked["do"] == "wait":
-                assert coordinator is not None
-                coordinator.wait_for_workers(asked["workers"])
+                assert isinstance(load, Coordinator)
+                load.wait_for_workers(asked["workers"])
                 send(answers, {})
             elif asked["do"] == "stats":
                 send(answers, {"stats": _stats(environment)})
-            elif coordinator is not None:
-                sample = coordinator.run(asked["order"], asked["spec"], blob)
-                send(answers, {}, sample.to_bytes())
+            elif asked["do"] == "prepare":
+                load.prepare(asked["order"], schedule_of(asked["spec"], blob))
+                send(answers, {})
             else:
-                assert maker is not None
-                maker.prepare(asked["order"], schedule_of(asked["spec"], blob))
-                send(answers, {}, maker.go().to_bytes())
+                sample, files = load.go(asked["begins_ns"]).to_bytes(), load.files()
+                lengths = {name: len(data) for name, data in files.items()}
+                told = {"sample": len(sample), "files": lengths, "upkeep": load.events()}
+                send(answers, told, b"".join([sample, *files.values()]))
         except BrokenPipeError:
             break
         except Exception as error:  # the parent says it
             reason = str(error) if isinstance(error, GeneratorError) else f"{type(error).__name__}: {error}"
             send(answers, {"error": reason})
-    if coordinator is not None:
-        coordinator.runner.quit()
+    if isinstance(load, Coordinator):
+        load.runner.quit()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Generators in processes of their own: importing Locust patches a process, and load should not share one anyway.
 
 The parent speaks to its child over a pipe, a line of JSON and then bytes; the child stays from one trial to the next.
-With several workers the child is Locust's master, and each worker a process. Knows nothing of what is sent.
+With several workers the child is Locust's master, and each worker a process. Files that workers on other machines
+write are brought here after each schedule. Knows nothing of what is sent.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,11 +25,14 @@ from typing import IO, Any, BinaryIO, TypeAlias, cast
 
 from loadtests.contract import Reply, Request
 from loadtests.guards import Target
-from loadtests.trial import Sample, Trial
+from loadtests.trial import SECOND, Sample, Trial
+from loadtests.upkeep import Kept, Upkeep
 from loadtests.workload import Schedule
 
 _START_S = 60.0
 _END_S = 5.0
+_EVERYWHERE = ("0.0.0.0", "*")
+_HEAD_START_NS = 50_000_000  # from the order to begin to the first due time
 
 
 class GeneratorError(Exception):
@@ -37,18 +42,46 @@ class GeneratorError(Exception):
 Requests: TypeAlias = Callable[[int], Request]  # the request at a place of the whole schedule
 Judge: TypeAlias = Callable[[int, Reply], str]  # what is wrong with the reply to it; "" for nothing
 Finished: TypeAlias = Callable[[int], None]  # whatever came of it, it is not asked again
+Around: TypeAlias = Callable[[float], AbstractContextManager[Any]]  # entered when connections are open, just before the
+# time of a schedule begins, and told when that is (s of this machine's monotonic clock); left when all is answered
+
+
+_FILES = "CAUCUS_LOAD_FILES"  # the environment's name by which a process elsewhere is told where to write its files
+
+
+def write_into(folder: Path | None) -> None:
+    """From here on, what this process writes for `own_folder` goes into this one; None: where it belongs."""
+    os.environ.pop(_FILES, None)
+    if folder is not None:
+        os.environ[_FILES] = str(folder)
+
+
+def own_folder(folder: Path) -> Path:
+    """Where a source writes what belongs into `folder`: on another machine into one whose files are brought there."""
+    return Path(os.environ.get(_FILES, folder))
+
+
+def next_beginning() -> int:
+    """When a schedule that is ordered now begins: in ns of the monotonic clock, which a machine's processes share."""
+    return time.monotonic_ns() + _HEAD_START_NS
+
+
+def nothing(_: float) -> AbstractContextManager[None]:
+    """An `Around` that does nothing."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """Requests, and how their replies are judged; without a judge, 2xx and 304 are good.
 
-    `requests` is asked again for one that is tried again.
+    `requests` is asked again for one that is tried again. `upkeep` runs beside the schedule.
     """
 
     requests: Requests
     judge: Judge | None = None
     finished: Finished | None = None
+    upkeep: Upkeep | None = None
 
 
 class Generators:
@@ -58,7 +91,8 @@ class Generators:
     master tells them is neither encrypted nor signed (Locust's protocol): only on a network of one's own.
 
     `source` names a function "module:function" that a process calls with (schedule, target, **arguments), where the
-    schedule is the part that it keeps; it returns a `Source`.
+    schedule is the part that it keeps; it returns a `Source`. Into `files` goes what sources on other machines write
+    into their `own_folder`.
     """
 
     def __init__(
@@ -76,7 +110,11 @@ class Generators:
         headers: Mapping[str, str] | None = None,
         sources: Sequence[str] = (),
         ca: Path | None = None,
+        files: Path | None = None,
+        kept: Kept | None = None,
     ) -> None:
+        self._files = files
+        self.kept = kept if kept is not None else Kept()  # hears of the sessions that were renewed
         self.workers, self._others, self._listens = workers, others, listens
         self._is_master = workers + others > 1
         self._cores = tuple(cores)
@@ -102,8 +140,10 @@ class Generators:
             self._child = self._start(kind, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             port = self._hear(_START_S)[0]["port"]
             if self._is_master:
+                host = "127.0.0.1" if self._listens[0] in _EVERYWHERE else self._listens[0]
                 for number in range(self.workers):
-                    self._start(["worker", "127.0.0.1", str(port), *self._core(number)], stdin=subprocess.DEVNULL)
+                    words = ["worker", host, str(port), "--here", *self._core(number)]
+                    self._start(words, stdin=subprocess.DEVNULL)
                 self._ask({"do": "wait", "workers": self.workers + self._others}, within_s=2 * _START_S)
         except BaseException:
             self._started.close()
@@ -117,14 +157,29 @@ class Generators:
             cast(BinaryIO, self._child.stdin).close()  # which tells it to end, and it its workers
         self._started.close()
 
-    def run(self, schedule: Schedule) -> Sample:
+    def run(self, schedule: Schedule, around: Around = nothing) -> Sample:
         """Keep a schedule."""
-        asked = {"do": "run", "order": self.order, "spec": schedule.spec}
+        asked = {"do": "prepare", "order": self.order, "spec": schedule.spec}
         limits = self.order["limits"]
         tries_s = limits["timeout_s"] * (1 + limits.get("retries", 0))
         within_s = schedule.seconds + tries_s + 2 * _START_S  # as long as anything may take
-        _, data = self._ask(asked, b"" if schedule.spec is not None else schedule.to_bytes(), within_s)
-        return Sample.from_bytes(data)
+        self._ask(asked, b"" if schedule.spec is not None else schedule.to_bytes(), 2 * _START_S)
+        begins_ns = next_beginning()
+        with around(begins_ns / SECOND):
+            said, data = self._ask({"do": "go", "begins_ns": begins_ns}, within_s=within_s)
+        self.kept.add(said["upkeep"])
+        self._keep(said["files"], memoryview(data)[said["sample"] :])
+        return Sample.from_bytes(data[: said["sample"]])
+
+    def _keep(self, lengths: Mapping[str, int], data: memoryview) -> None:
+        """What was added to files elsewhere, to be added here."""
+        for name, length in lengths.items():
+            if self._files is not None:
+                self._files.mkdir(parents=True, exist_ok=True)
+                path = self._files / Path(name).name
+                with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as file:
+                    file.write(data[:length])
+            data = data[length:]
 
     def trial(
         self,
@@ -132,12 +187,13 @@ class Generators:
         *,
         objective_s: float | None = None,
         watch: Mapping[str, Iterable[int]] | None = None,
+        around: Around = nothing,
     ) -> Trial:
         """Keep a schedule, and watch what processes (ids, by name) use meanwhile."""
         from loadtests.resources import Watch
 
         with Watch({"generator": self.process_ids, **(watch or {})}) as watching:
-            sample = self.run(schedule)
+            sample = self.run(schedule, around)
         return Trial(sample, objective_s, resources=watching.used())
 
     @staticmethod

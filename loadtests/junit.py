@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree as ET
 
+from loadtests.reconciliation import KINDS
 from simulation.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from loadtests.objectives import Judgement, Objective
 
 NOT_KEPT = 3  # exit code: something that is required does not hold
-_WRONG = ("lost", "duplicated", "altered", "mis_tallied", "out_of_order")
 
 
 class Check(NamedTuple):
@@ -48,24 +48,18 @@ def checks_of_judgement(group: str, judgement: Judgement, seconds: float) -> lis
 
 
 def checks_of_ledger(ledger: Mapping[str, Any] | None) -> list[Check]:
-    """Whether what was acknowledged is stored; nothing where that was not looked at."""
+    """Whether anything was acknowledged, and all of it is stored; nothing where that was not looked at."""
     if ledger is None:
         return []
-    wrong = [f"{ledger[kind]:,} {kind.replace('_', ' ')}" for kind in _WRONG if ledger.get(kind)]
-    says = f"{ledger['acknowledged']:,} acknowledged: " + (", ".join(wrong) or "each stored as it was sent")
-    return [Check("ledger", "nothing lost", not wrong, says)]
+    wrong = [f"{ledger[kind]:,} {kind.replace('_', ' ')}" for kind in KINDS if ledger.get(kind)]
+    kept = "each stored as it was sent" if ledger["acknowledged"] else ledger["verdict"]
+    says = f"{ledger['acknowledged']:,} acknowledged: {', '.join(wrong) or kept}"
+    return [Check("ledger", "nothing lost", bool(ledger["clean"]), says)]
 
 
 def exit_code(checks: Iterable[Check]) -> int:
     """0, or 3 where anything does not hold."""
     return 0 if all(check.holds for check in checks) else NOT_KEPT
-
-
-def text_of(checks: Iterable[Check]) -> str:
-    """A line each, for a terminal."""
-    return "\n".join(
-        f"{'holds ' if check.holds else 'missed'} {check.group}: {check.name} ({check.says})" for check in checks
-    )
 
 
 def write_junit(path: Path, name: str, checks: Sequence[Check]) -> None:

@@ -1,13 +1,14 @@
-// A caucus night for k6: k6 run -e PINS=pins.csv night.js
+// A caucus night for k6: k6 run -e PINS=$PWD/pins.csv night.js
 // Everybody is signed in first; then requests go out at the night's rate, in the night's order.
 // k6 keeps rates, not due times: within a few seconds the order is the night's, the moments are k6's own.
 import http from "k6/http";
 import exec from "k6/execution";
-import { check } from "k6";
+import { check, sleep } from "k6";
 import { SharedArray } from "k6/data";
 
 const settings = __SETTINGS__;
 const events = new SharedArray("events", () => JSON.parse(open("./events.json")));
+const people = new SharedArray("people", () => JSON.parse(open("./people.json")));
 const photo = open("./photo.png", "b");
 const target = __ENV.TARGET || settings.target;
 
@@ -26,8 +27,11 @@ export const options = {
   },
 };
 
+// In a path or a form a name stands quoted, and so must what it stands for.
 function filled(text, values) {
-  return text.replace(/@([a-z_]+)@/g, (whole, name) => (name in values ? values[name] : whole));
+  return text
+    .replace(/@([a-z_]+)@/g, (whole, name) => (name in values ? values[name] : whole))
+    .replace(/%40([a-z_]+)%40/g, (whole, name) => (name in values ? encodeURIComponent(values[name]) : whole));
 }
 
 function pins() {
@@ -39,39 +43,61 @@ function pins() {
 }
 const known = pins();
 
-function device(name) {
-  return name.startsWith("clerk") ? name : `chair-${Number(name) - 1}`;
+function headersOf(row, values) {
+  return Object.fromEntries(Object.entries(row.headers).map(([name, value]) => [name, filled(value, values)]));
+}
+
+// What a log-in gives; who is told to come back later does so.
+function signedIn(person) {
+  const values = { ...person, pin: known[person.user] || "" };
+  const { method, path, body, extract } = settings.login;
+  for (let tries = 0; tries < 6; tries += 1) {
+    const answer = http.request(method, target + filled(path, values), filled(body, values), {
+      headers: headersOf(settings.login, values), tags: { name: "signing in" },
+    });
+    if (answer.status === 429 || answer.status === 503) {
+      sleep(Math.min(30, Number(answer.headers["Retry-After"]) || 1));
+    } else if (answer.status < 200 || answer.status >= 300) {
+      return {};
+    } else {
+      const found = {};
+      for (const [name, pointer] of Object.entries(extract)) {
+        found[name] = pointer.slice(1).split("/").reduce((at, part) => (at == null ? at : at[part]), answer.json());
+      }
+      return found;
+    }
+  }
+  return {};
 }
 
 export function setup() {
   const sessions = {};
   if (!settings.login) return sessions;
-  const wanted = new Set();
-  for (let k = 0; k < events.length; k += 1) if (events[k].user && events[k].name !== "login") wanted.add(events[k].user);
-  for (const user of wanted) {
-    const values = { user, pin: known[user] || "", device: device(user) };
-    const headers = {};
-    for (const [name, value] of Object.entries(settings.login.headers)) headers[name] = filled(value, values);
-    const answer = http.request(
-      settings.login.method, target + settings.login.path, filled(settings.login.body, values), { headers },
-    );
-    const found = {};
-    for (const [name, pointer] of Object.entries(settings.login.extract)) {
-      found[name] = pointer.slice(1).split("/").reduce((at, part) => (at == null ? at : at[part]), answer.json());
-    }
-    sessions[user] = found;
-  }
+  const writers = new Set();
+  for (const event of events) if (event.user && event.name !== "login") writers.add(event.user);
+  for (const person of people) if (writers.has(person.user)) sessions[person.user] = signedIn(person);
   return sessions;
+}
+
+const renewed = {}; // of this virtual user: sessions end before a slow night does
+
+function sent(event, sessions) {
+  const values = { ...(renewed[event.user] || sessions[event.user] || {}), pin: known[event.user] || "" };
+  const body = event.photo ? photo : event.body ? filled(event.body, values) : null;
+  return http.request(event.method, target + filled(event.path, values), body, {
+    headers: headersOf(event, values), tags: { name: event.name },
+  });
 }
 
 export default function night(sessions) {
   const number = exec.scenario.iterationInTest;
   if (number >= events.length) return;
   const event = events[number];
-  const values = { ...(sessions[event.user] || {}), pin: known[event.user] || "" };
-  const headers = {};
-  for (const [name, value] of Object.entries(event.headers)) headers[name] = filled(value, values);
-  const body = event.photo ? photo : event.body ? filled(event.body, values) : null;
-  const answer = http.request(event.method, target + event.path, body, { headers, tags: { name: event.name } });
-  check(answer, { "answered well": (one) => (one.status >= 200 && one.status < 300) || one.status === 304 });
+  let answer = sent(event, sessions);
+  if (answer.status === 401 && event.user && event.name !== "login" && settings.login) {
+    for (const person of people) if (person.user === event.user) renewed[event.user] = signedIn(person);
+    answer = sent(event, sessions);
+  }
+  const good = (answer.status >= 200 && answer.status < 300) || answer.status === 304;
+  check(answer, { "answered well": () => good !== Boolean(event.must_fail) });
 }

@@ -1,13 +1,15 @@
 """Metrics of a load test while it runs, as Prometheus reads them, from the generator's process (or Locust's master).
 
-What Locust has counted, latencies from due; asked for with `--prometheus HOST:PORT`. Knows nothing of what is sent.
+What Locust has counted, latencies from due, and how the processes are doing that make the load; asked for with
+`--prometheus HOST:PORT`. Knows nothing of what is sent.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from simulation.errors import InputError
@@ -37,7 +39,29 @@ def tell_children(address: str | None) -> None:
         os.environ[ADDRESS] = address
 
 
-def serve(environment: Environment, generator: Callable[[], Generator | None]) -> None:
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How a process is doing that makes load, or several of them together."""
+
+    under_way: int  # requests sent and not answered yet
+    lateness_s: float | None  # p99 of the last thousand requests; of several processes, the worst
+    cpu_s: float  # so far
+
+    @classmethod
+    def of(cls, generator: Generator | None) -> Figures:
+        """This process's."""
+        if generator is None:
+            return cls(0, None, time.process_time())
+        return cls(len(generator.client.under_way), generator.lateness_s(), time.process_time())
+
+    @classmethod
+    def together(cls, several: Sequence[Figures]) -> Figures:
+        """Of all of them."""
+        late_s = [one.lateness_s for one in several if one.lateness_s is not None]
+        return cls(sum(one.under_way for one in several), max(late_s, default=None), sum(one.cpu_s for one in several))
+
+
+def serve(environment: Environment, figures: Callable[[], Figures]) -> None:
     """Answer at the address that this process was told, if any; a port that is taken is said, and no more."""
     told = os.environ.get(ADDRESS)
     if not told:
@@ -50,7 +74,7 @@ def serve(environment: Environment, generator: Callable[[], Generator | None]) -
 
     class Load(Collector):
         def collect(self) -> Iterable[Any]:
-            return _families(environment, generator())
+            return _families(environment, figures())
 
     registry = CollectorRegistry()
     registry.register(Load())
@@ -61,7 +85,7 @@ def serve(environment: Environment, generator: Callable[[], Generator | None]) -
         print(f"--prometheus {told}: {error.strerror or error}", file=sys.stderr)
 
 
-def _families(environment: Environment, generator: Generator | None) -> Iterator[Any]:
+def _families(environment: Environment, figures: Figures) -> Iterator[Any]:
     from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 
     requests = CounterMetricFamily(
@@ -87,19 +111,17 @@ def _families(environment: Environment, generator: Generator | None) -> Iterator
                 quantiles.add_metric([name, str(q)], value / 1000)
     yield from (requests, failures, latency, quantiles)
     yield CounterMetricFamily(
-        "caucus_load_cpu_seconds", "Processor time of this process so far.", value=time.process_time()
+        "caucus_load_cpu_seconds", "Processor time of all processes that make load, so far.", value=figures.cpu_s
     )
-    runner = environment.runner
-    workers = getattr(runner, "worker_count", 0)
+    workers = getattr(environment.runner, "worker_count", 0)
     yield GaugeMetricFamily("caucus_load_workers", "Processes that make load.", value=max(1, workers))
-    if generator is not None:
-        under_way = len(generator.client.under_way)
-        yield GaugeMetricFamily("caucus_load_under_way", "Requests sent and not answered yet.", value=under_way)
-        late_s = generator.lateness_s()
-        if late_s is not None:
-            yield GaugeMetricFamily(
-                "caucus_load_lateness_seconds", "How late the last thousand requests were sent, p99.", value=late_s
-            )
+    yield GaugeMetricFamily("caucus_load_under_way", "Requests sent and not answered yet.", value=figures.under_way)
+    if figures.lateness_s is not None:
+        yield GaugeMetricFamily(
+            "caucus_load_lateness_seconds",
+            "How late the last thousand requests were sent, p99; of several processes, the worst.",
+            value=figures.lateness_s,
+        )
 
 
 def metrics_markdown() -> str:
@@ -109,13 +131,13 @@ def metrics_markdown() -> str:
         ("caucus_load_failures_total", "of them, those that were not answered well"),
         ("caucus_load_latency_seconds", "sum and count of latencies from due, by operation"),
         ("caucus_load_latency_quantile_seconds", "p50, p90, p95, p99 of them since the start"),
-        ("caucus_load_under_way", "requests sent and not answered yet (not with several workers)"),
+        ("caucus_load_under_way", "requests sent and not answered yet"),
         (
             "caucus_load_lateness_seconds",
-            "how late the generator itself is: p99 of the last thousand requests (as above)",
+            "how late the generator itself is: p99 of the last thousand requests; of several processes, the worst",
         ),
-        ("caucus_load_cpu_seconds_total", "processor time of the generator (of Locust's master with several workers)"),
-        ("caucus_load_workers", "processes that make load"),
+        ("caucus_load_cpu_seconds_total", "processor time of the generator, all its processes together"),
+        ("caucus_load_workers", "processes that make load; what they count is told every 3 s where there are several"),
     )
     table = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in rows)
     return f"| metric | means |\n|---|---|\n{table}\n"

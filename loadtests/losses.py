@@ -1,20 +1,19 @@
 """After each trial: which acknowledged writes does the backend not hold? Reads only what is new since the last time.
 
 On both sides: the lines that generators have added to the ledger's files, and the pages that the backend has added to
-what it tells of its store. Everything else a ledger says is `ledger.reconcile`'s, at the end.
+what it tells of its store. Everything else a ledger says is `reconciliation`'s, at the end.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from loadtests.contract import STEPS, Ask, Backend, Operation, Reply, Request, Session
-
-Send = Callable[[Request], Reply]
+from loadtests.contract import STEPS, Ask, Backend, Operation, Session
+from loadtests.stored import Send
 
 
 @dataclass
@@ -106,7 +105,7 @@ class Losses:
             )
             rows = outcome.values.get("records") if outcome.accepted else None
             if not isinstance(rows, list):
-                return  # `ledger.held_against` says it in the end
+                return  # `reconciliation.held_against` says it in the end
             for row in rows:
                 user, key = row.get("user"), row.get("key")
                 if user is None or key is None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loadtests import contract
-from loadtests.addresses import address, has_source_addresses
+from loadtests.addresses import address, reach
 from loadtests.check import Night
 from loadtests.contract import Ask, Backend, Operation, Outcome, Report, Session, Site
 from loadtests.ledger import Ledger
@@ -43,8 +43,8 @@ class Preparation:
         """Their sessions; who is refused is left out. InputError where nobody gets in."""
         if "login" not in self.backend.operations or not accounts:
             return {}
-        apart = self.send.target.loopback and has_source_addresses()
-        rows = [(one, address(kind, n) if apart else "") for n, one in enumerate(accounts)]
+        apart = reach(self.send.target)
+        rows = [(one, address(kind, n)) for n, one in enumerate(accounts)]
         found: dict[str, Session] = {}
         problems: list[str] = []
 
@@ -55,8 +55,9 @@ class Preparation:
                 pin=account.pin,
                 second_factor=account.second_factor(),
                 device=f"load-{secrets.token_hex(4)}",
+                address=source,
             )
-            outcome = self._insisted("login", ask, source)
+            outcome = self._insisted("login", ask, source if apart else "")
             if outcome.accepted:
                 found[account.user] = contract.signed_in(ask, outcome)
             else:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from loadtests import contract
+from loadtests.addresses import address
 from loadtests.contract import Ask, Backend, Operation, Outcome, Reply, Report, Request, Session, Site, signed_in
 from loadtests.evening import Evening, Trouble
-from loadtests.generator_process import Generators, Source
+from loadtests.generator_process import Around, Generators, Source, nothing
 from loadtests.guards import Target
 from loadtests.ledger import Ledger
 from loadtests.trial import Sample, Trial
@@ -310,7 +310,8 @@ class _Player:
         if is_wrong:
             pin = ("1" if pin[:1] != "1" else "2") + pin[1:]
         account = Account(user, "chair", site.code, pin, secret)
-        ask = Ask(user=user, pin=pin, second_factor=account.second_factor(), device=f"chair-{subject}")
+        code = account.second_factor()
+        ask = Ask(user=user, pin=pin, second_factor=code, device=f"chair-{subject}", address=address("chair", subject))
         return _Work("login", ask, must_fail=is_wrong)
 
     def _report(self, row: Sequence[Any]) -> Report:
@@ -394,7 +395,7 @@ def play(
     sources: Sequence[str] = (),
     ca: Path | None = None,
     watch: Mapping[str, Sequence[int]] | None = None,
-    around: Callable[[], AbstractContextManager[None]] = nullcontext,
+    around: Around = nothing,
 ) -> Replayed:
     """Keep the night's times against a target; faults happen `around` it."""
     with Generators(
@@ -407,8 +408,7 @@ def play(
         ca=ca,
     ) as generators:
         generators.order["limits"]["retries"] = RETRIES
-        with around():
-            trial = generators.trial(plan.schedule, watch=watch)
+        trial = generators.trial(plan.schedule, watch=watch, around=around)
     return replayed(plan, trial)
 
 

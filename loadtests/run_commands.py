@@ -1,4 +1,4 @@
-"""`caucus loadtest replay`, `spike`, `soak`, `export` and `diff`. Parses, calls, prints."""
+"""`caucus loadtest break`, `replay`, `spike`, `soak`, `export` and `diff`. Parses, calls, prints."""
 
 from __future__ import annotations
 
@@ -15,16 +15,25 @@ import click
 from loadtests.target_options import FILE, speaking_options
 
 if TYPE_CHECKING:
-    from loadtests.playing import Asked
+    from loadtests.run import Asked
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+_Asked = TypeVar("_Asked", bound="Asked")
+FLOW_NAMES = ("login", "report", "photo", "clerk", "results", "mix")  # `flows.FLOWS`, which is slow to import
+_READERS = click.option(
+    "--readers",
+    default=100,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Who ask for the results themselves, not through a cache before the backend.",
+)
 _SEED = click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Of arrivals and nights.")
 _UNTIL = click.option(
     "--until", default="+1d 01:00", show_default=True, metavar="CLOCK", help="What the night has later is left out."
 )
 
 
-def _run_options(kind: str) -> Callable[[_Command], _Command]:
+def _run_options(kind: str, least_workers: int = 1) -> Callable[[_Command], _Command]:
     """The options of every run."""
 
     def decorate(command: _Command) -> _Command:
@@ -44,7 +53,11 @@ def _run_options(kind: str) -> Callable[[_Command], _Command]:
             ),
             _SEED,
             click.option(
-                "--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that make load."
+                "--workers",
+                default=1,
+                show_default=True,
+                type=click.IntRange(least_workers, 64),
+                help="Processes that make load.",
             ),
             click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="JUnit XML."),
             click.option("--prometheus", metavar="HOST:PORT", help="Show metrics there while it runs."),
@@ -63,13 +76,51 @@ def _run_options(kind: str) -> Callable[[_Command], _Command]:
     return decorate
 
 
-def _asked(kind: str, given: dict[str, Any], *own: str) -> Asked:
-    """The command line as one value; `own` are the options of this kind alone."""
-    from loadtests.playing import Asked
+def _asked(kind: type[_Asked], given: dict[str, Any]) -> _Asked:
+    """The command line as one value."""
+    return kind(settle_s=given.pop("settle"), **given)
 
-    more = {name: given.pop(name) for name in own}
-    settle = given.pop("settle")
-    return Asked(kind=kind, settle_s=settle, more=more, **given)
+
+@click.command(name="break")
+@click.argument("name", metavar="NAME")
+@_run_options("break", least_workers=0)
+@click.option(
+    "--flow",
+    "flows",
+    multiple=True,
+    type=click.Choice([*FLOW_NAMES, "all"]),
+    help="What is sent; may be repeated.  [default: mix]",
+)
+@click.option("--require", "requirements", multiple=True, metavar="TEXT", help='Of the answer: "nights >= 5".')
+@_READERS
+@click.option(
+    "--budget",
+    default=4.0,
+    show_default=True,
+    type=click.FloatRange(0.5, 20),
+    help="Minutes a search may take, a flow.",
+)
+@click.option("--no-recovery", is_flag=True, help="Do not overload it on purpose, some two minutes a flow.")
+@click.option("--listen", metavar="HOST:PORT", help="Where workers on other machines join.")
+@click.option("--others", default=0, type=click.IntRange(0, 64), help="How many of them are waited for.")
+@click.pass_context
+def break_(ctx: click.Context, /, **given: Any) -> None:
+    """Find the load at which a backend breaks, in requests a second and in caucus nights.
+
+    NAME is a night of the library, or a file. One caucus night is its busiest minute. Without --target our own backend
+    is started, on other cores than the load. It writes test records, thousands of them: never point it at a caucus that
+    counts. With --json and no --out no folder is written. Exit code 3: a requirement is missed, or something
+    acknowledged was not kept.
+
+    \b
+    caucus loadtest break iowa-2020 --flow report
+    caucus loadtest break iowa-2020 --flow all --database embedded-postgres --require "nights >= 5"
+    caucus loadtest break iowa-2020 --target http://127.0.0.1:8000 --pins pins.csv --objective "p99(latency) < 500 ms"
+    """
+    from loadtests.breaking import Break, run
+
+    given |= {"budget_s": 60 * given.pop("budget"), "recovers": not given.pop("no_recovery")}
+    ctx.exit(run(_asked(Break, given)))
 
 
 @click.command()
@@ -95,10 +146,11 @@ def replay(ctx: click.Context, /, **given: Any) -> None:
     caucus loadtest replay iowa-2020 --speed 60
     caucus loadtest replay iowa-2020 --target http://127.0.0.1:8000 --pins pins.csv --speed 10
     """
+    from loadtests.playing import Replay
     from loadtests.playing import replay as run
 
     given["until_ms"] = _until_ms(given.pop("until"))
-    ctx.exit(run(_asked("replay", given, "speed", "night", "readers", "until_ms", "small_photos")))
+    ctx.exit(run(_asked(Replay, given)))
 
 
 @click.command()
@@ -124,15 +176,16 @@ def spike(ctx: click.Context, /, **given: Any) -> None:
     caucus loadtest spike iowa-2020
     caucus loadtest spike iowa-2020 --target http://127.0.0.1:8000 --pins pins.csv --surge 200
     """
+    from loadtests.playing import Spike
     from loadtests.playing import spike as run
 
-    ctx.exit(run(_asked("spike", given, "surge", "nights", "length_s", "readers")))
+    ctx.exit(run(_asked(Spike, given)))
 
 
 @click.command()
 @click.argument("name", metavar="NAME")
 @_run_options("soak")
-@click.option("--hours", default=1.0, show_default=True, type=click.FloatRange(0.01, 1000), help="How long.")
+@click.option("--hours", default=1.0, show_default=True, type=click.FloatRange(0.001, 1000), help="How long.")
 @click.option(
     "--nights", default=1.0, show_default=True, type=click.FloatRange(0.01), help="The load, as caucus nights."
 )
@@ -140,16 +193,10 @@ def spike(ctx: click.Context, /, **given: Any) -> None:
     "--flow",
     default="mix",
     show_default=True,
-    type=click.Choice(["login", "report", "photo", "clerk", "results", "mix"]),
+    type=click.Choice(FLOW_NAMES),
     help="What is sent.",
 )
-@click.option(
-    "--readers",
-    default=100,
-    show_default=True,
-    type=click.IntRange(0),
-    help="Who ask for the results themselves, not through a cache before the backend.",
-)
+@_READERS
 @click.pass_context
 def soak(ctx: click.Context, /, **given: Any) -> None:
     """Hours of load: do latency, memory or file handles drift?
@@ -161,9 +208,10 @@ def soak(ctx: click.Context, /, **given: Any) -> None:
     \b
     caucus loadtest soak iowa-2020 --hours 8 --nights 2
     """
+    from loadtests.playing import Soak
     from loadtests.playing import soak as run
 
-    ctx.exit(run(_asked("soak", given, "hours", "nights", "flow", "readers")))
+    ctx.exit(run(_asked(Soak, given)))
 
 
 @click.command()
@@ -171,6 +219,9 @@ def soak(ctx: click.Context, /, **given: Any) -> None:
 @click.option("--format", "kind", required=True, type=click.Choice(["csv", "vegeta", "k6"]), help="For which tool.")
 @click.option("--target", default="http://127.0.0.1:8000", show_default=True, metavar="URL", help="Whom it will load.")
 @click.option("--mapping", type=FILE, help="TOML file: how the backend is spoken to.  [default: ours]")
+@click.option("--pins", type=FILE, help="vegeta: sign everybody in now, and write down sessions and PINs.")
+@click.option("--i-may-load", metavar="HOST", help="vegeta with --pins: leave to sign in at another machine.")
+@click.option("--ca", type=FILE, help="PEM file: the authorities that vouch for the target's certificate.")
 @click.option("--roster", type=FILE, help="Your own precincts instead of the scenario's.")
 @click.option(
     "--speed", default=10.0, show_default=True, type=click.FloatRange(0.1, 100_000), help="Times the evening's own."
@@ -187,6 +238,9 @@ def export(
     kind: str,
     target: str,
     mapping: Path | None,
+    pins: Path | None,
+    i_may_load: str | None,
+    ca: Path | None,
     roster: Path | None,
     speed: float,
     seed: int,
@@ -199,23 +253,30 @@ def export(
 
     csv: a row a request, without bodies. vegeta: targets in its JSON format, in order. k6: a folder with night.js,
     which signs everybody in with the list of PINs that it is given. Only csv keeps due times to the microsecond:
-    vegeta and k6 keep rates. What a log-in gives stands as @token@; no PIN is written down.
+    vegeta and k6 keep rates. What a log-in gives stands as @token@, and no PIN is written down. Vegeta signs nobody in:
+    with --pins everybody is signed in now, at --target, and the file holds their sessions and PINs.
 
     \b
     caucus loadtest export iowa-2020 --format csv > night.csv
-    caucus loadtest export iowa-2020 --format vegeta --out night.jsonl
+    caucus loadtest export iowa-2020 --format vegeta --pins pins.csv --out night.jsonl
     caucus loadtest export iowa-2020 --format k6 --out night-k6 && k6 run -e PINS=$PWD/pins.csv night-k6/night.js
     """
     from loadtests import export as exporting
     from loadtests import replay as replaying
     from loadtests.evening import evening_of
+    from loadtests.guards import allowed
     from loadtests.mapping import REFERENCE, load_mapping
+    from loadtests.users.accounts import read_accounts
     from simulation.errors import InputError
     from simulation.night import play_night
     from simulation.scenario import load
 
     if kind == "k6" and out is None:
         raise InputError("--format k6 writes a folder: name it with --out")
+    if pins is not None and kind != "vegeta":
+        raise InputError(f"--pins: --format {kind} holds no secrets; k6 is given the list when it runs: -e PINS=FILE")
+    if pins is not None and out is None:
+        raise InputError("--pins: sessions and PINs are not for the screen: name a file with --out")
     played = play_night(load(name, {}, roster), seed, night, log=True)
     evening = evening_of(played, small_photos=True)
     backend = load_mapping(mapping or REFERENCE, f"export-{seed}-{night}", evening.groups)
@@ -225,11 +286,17 @@ def export(
         assert out is not None
         exporting.write_k6(out, plan, backend, target, mapping or REFERENCE)
     else:
-        text = exporting.as_csv(plan, backend) if kind == "csv" else exporting.as_vegeta(plan, backend, target)
+        signed = None
+        if pins is not None:
+            where = allowed(target, i_may_load)
+            if where.in_the_clear:
+                click.echo(f"{where.url}: PINs and tokens go over the network in the clear", err=True)
+            signed = exporting.signed_in(plan, backend, where, read_accounts(pins), ca)
+        text = exporting.as_csv(plan, backend) if kind == "csv" else exporting.as_vegeta(plan, backend, target, signed)
         if out is None:
             click.echo(text, nl=False)
         else:
-            exporting.write_text(out, text)
+            exporting.write_text(out, text, secret=signed is not None)
     rate, seconds = plan.schedule.rate, replaying.seconds_of(plan)
     click.echo(f"{len(plan.schedule):,} requests in {seconds:,.0f} s, {rate:.1f} a second on average", err=True)
 
@@ -278,4 +345,4 @@ def _until_ms(text: str) -> int:
         raise InputError(f"--until {text!r}: expected {error}") from None
 
 
-COMMANDS = (replay, spike, soak, export, diff)
+COMMANDS = (break_, replay, spike, soak, export, diff)

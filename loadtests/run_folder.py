@@ -82,7 +82,7 @@ class About:
     cores: str = ""  # who ran where: "generator on 0, service and database on 1"
     workers: int = 1  # processes that made load
     faults: tuple[Fault, ...] = ()
-    ledger: Mapping[str, Any] | None = None  # what `ledger.held_against` found
+    ledger: Mapping[str, Any] | None = None  # what `reconciliation.held_against` found
     notices: tuple[str, ...] = ()  # what else to know about the numbers, a sentence each
     versions: Mapping[str, str] = field(default_factory=versions)
     document: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the scenario, as TOML can hold it

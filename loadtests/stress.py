@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.error import URLError
@@ -31,7 +32,7 @@ from loadtests.breaking_point import (
     used_up,
     wait_until_well,
 )
-from loadtests.generator_process import Generators
+from loadtests.generator_process import Around, Generators, nothing
 from loadtests.guards import Target
 from loadtests.objectives import Objective
 from loadtests.objectives import Trial as Measured
@@ -64,6 +65,7 @@ class Made:
     headers: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     ca: Any = None
+    files: Path | None = None  # where goes what workers on other machines write
 
 
 @dataclass
@@ -77,7 +79,7 @@ class Stress:
     watch: Callable[[], Mapping[str, Sequence[int]]] = dict
     lost: Callable[[], int] = lambda: 0
     left: Callable[[], float] = lambda: float("inf")  # how many requests there still are
-    around: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext  # each trial: faults
+    around: Around = nothing  # each trial that is no look at whether all is well: faults
     told: Callable[[str], None] = lambda text: None
     _workers: int = field(default=0, init=False)
     _made_trials: int = field(default=0, init=False)
@@ -125,6 +127,7 @@ class Stress:
                 headers=made.headers,
                 sources=made.sources,
                 ca=made.ca,
+                files=made.files,
             )
         )
 
@@ -132,19 +135,29 @@ class Stress:
 
     def measure(self, rate_per_s: float, seconds: float) -> Trial:
         """One trial of Poisson arrivals."""
+        return self.trial(self._arrivals(rate_per_s, seconds))
+
+    def probe(self, rate_per_s: float, seconds: float) -> Trial:
+        """A look at whether all is well: the same, without faults."""
+        return self._kept(self._arrivals(rate_per_s, seconds), nothing)
+
+    def trial(self, schedule: Schedule) -> Trial:
+        """One trial, whatever its schedule."""
+        return self._kept(schedule, self.around)
+
+    def _arrivals(self, rate_per_s: float, seconds: float) -> Schedule:
         if self.left() < rate_per_s * seconds + 4 * np.sqrt(rate_per_s * seconds):
             raise SearchEndedError(f"only {self.left():,.0f} requests are left, and what was sent cannot be sent again")
         self._made_trials += 1
-        schedule = poisson(rate_per_s, seconds, self.seed * 1000 + self._made_trials)
-        return self.trial(schedule)
+        return poisson(rate_per_s, seconds, self.seed * 1000 + self._made_trials)
 
-    def trial(self, schedule: Schedule) -> Trial:
-        """One trial, whatever its schedule; the mix's shares are drawn here."""
+    def _kept(self, schedule: Schedule, around: Around) -> Trial:
+        """A schedule that is kept; the mix's shares are drawn here."""
         assert self._generators is not None
         if self.shares is not None:
             schedule = schedule.mixed(self.shares, self.seed * 1000 + self._made_trials)
-        with self._metrics_of() as metrics, self.around():
-            found = self._generators.trial(schedule, objective_s=self.objective_s, watch=self.watch())
+        with self._metrics_of() as metrics:
+            found = self._generators.trial(schedule, objective_s=self.objective_s, watch=self.watch(), around=around)
         return replace(found, lost=self.lost(), resources={**found.resources, **metrics})
 
     def more_workers(self) -> bool:
@@ -202,6 +215,7 @@ class Stress:
         point = search(
             self.measure,
             objectives,
+            probe=self.probe,
             start_per_s=start_per_s,
             flow=flow,
             night_per_s=night_per_s,
@@ -270,7 +284,7 @@ class Stress:
     def _settle(self, rate_per_s: float) -> None:
         rate = max(1.0, rate_per_s)
         seconds = max(_PROBE_S, _PROBE_REQUESTS / rate)
-        wait_until_well(lambda: self.measure(rate, seconds), None, time.sleep, lambda: False)
+        wait_until_well(lambda: self.probe(rate, seconds), None, time.sleep, lambda: False)
 
 
 @dataclass(frozen=True)

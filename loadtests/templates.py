@@ -68,6 +68,10 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("pin", "the user's PIN", frozenset({"login"}), secret=True),
     Variable("second_factor", "the code of the second factor; empty without one", frozenset({"login"}), secret=True),
     Variable("device", "an id of the user's device, 1-64 of A-Z a-z 0-9 _ -"),
+    Variable(
+        "forwarded_for",
+        "the address of whoever sends, to be forwarded to a backend that trusts this machine; may be empty",
+    ),
     Variable("login.<name>", "what `[login] extract` took from the answer to the log-in"),
     Variable("secret.<NAME>", "the environment's CAUCUS_TARGET_<NAME>", secret=True),
     Variable("site.code", 'the site\'s number in the roster, at least four digits: "0042"', _SITES),
@@ -135,6 +139,7 @@ _GETTERS: dict[str, Getter] = {
     "pin": lambda scope: scope.ask.pin,
     "second_factor": lambda scope: scope.ask.second_factor,
     "device": lambda scope: scope.ask.device or (scope.ask.session.device if scope.ask.session else ""),
+    "forwarded_for": lambda scope: scope.ask.address,
     "attendees": lambda scope: scope.ask.report and scope.ask.report.attendees,
     "key": lambda scope: scope.ask.key,
     "correction": lambda scope: scope.ask.correction,

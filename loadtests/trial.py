@@ -66,6 +66,11 @@ class Sample:
     def __len__(self) -> int:
         return len(self.due)
 
+    @property
+    def main_problem(self) -> str:
+        """Why most of those failed that did; empty where none did."""
+        return max(self.problems, key=lambda problem: self.problems[problem], default="")
+
     @cached_property
     def lateness_s(self) -> Floats:
         """How late the generator was: from due to sent."""
@@ -242,7 +247,9 @@ class Trial:
         if self.lateness_p99_s > late:
             return f"the generator was late: p99 {self.lateness_p99_s * 1e3:.1f} ms (more than {late * 1e3:g} ms)"
         if unable > (1 - SENT_SHARE) * self.requests:
-            return f"the generator could not send {unable / self.requests:.1%} of the requests: {_most(self.sample)}"
+            return (
+                f"the generator could not send {unable / self.requests:.1%} of the requests: {self.sample.main_problem}"
+            )
         if self.sent_share < SENT_SHARE and self._was_healthy:
             return (
                 f"the generator sent only {self.sent_share:.1%}, though the backend was healthy: "
@@ -290,7 +297,3 @@ def _quantile(ordered: Floats, q: float) -> float:
     if not len(ordered):
         return 0.0
     return float(ordered[min(len(ordered), max(1, math.ceil(round(q * len(ordered), 9)))) - 1])
-
-
-def _most(sample: Sample) -> str:
-    return max(sample.problems, key=lambda problem: sample.problems[problem], default="unknown")

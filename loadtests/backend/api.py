@@ -123,7 +123,7 @@ async def answer(
     page = _page(operation.page, scope) if operation.page is not None else None
     body = await _body(operation.body, receive, headers) if operation.body is not None else None
     call = Call(services, receive, headers, address, device.decode(), site, session, key.decode(), body, page)
-    if operation.photo and services.uploads.total() >= UPLOADS:
+    if operation.photo and services.uploads.total() >= UPLOADS and not services.settings.turns_nobody_away:
         raise Refusal("H09", "many photos are being received already", retry_after_s=2)
     try:
         return await operation.act(call)

@@ -115,10 +115,14 @@ class _Lock:
             except BlockingIOError:
                 file.close()
                 return False
+            except BaseException:
+                file.close()
+                raise
             self._file = file
             return True
-        connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection = self._database.engine.connect()
         try:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             free = connection.execute(sa.select(sa.func.pg_try_advisory_lock(storage.KEEPER_LOCK))).scalar()
         except BaseException:
             connection.close()

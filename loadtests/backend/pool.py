@@ -7,7 +7,6 @@ instead of joining a line that no one will ever serve.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import threading
 from collections import deque
@@ -17,34 +16,34 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LOW_PRIORITY = 5  # niceness: a third of what another thread gets, where both could run
-
 
 class PoolBusyError(Exception):
     """The queue is full, or a call waited longer than the pool allows."""
 
 
 class Pool:
-    """`threads` threads and a queue; beside them one thread of low priority for the calls of `run_last`.
+    """`threads` threads and a queue; beside them one thread for the calls of `run_last`.
 
-    At most `most_last` of those wait, and one that found nothing may be followed by a rest of `rest_s`. When more than
-    `in_order` of the others wait, the newest goes first: who came in a flood waits, who comes after it does not.
+    At most `most_last` of those wait, and after one that found nothing the thread rests for `rest_s`. It has no lower
+    priority: while it waited for the processor with the interpreter's lock in its hands, everybody would. Of the others
+    `most_waiting` wait, each for `most_wait_s` at most; None: without end. When more than `in_order` of them wait, the
+    newest goes first: who came in a flood waits, who comes after it does not.
     """
 
     def __init__(
         self,
         name: str,
         threads: int,
-        most_waiting: int,
-        most_wait_s: float,
+        most_waiting: int | None,
+        most_wait_s: float | None,
         *,
         in_order: int | None = None,
         most_last: int = 0,
         rest_s: float = 0.0,
     ) -> None:
         self.threads = threads
-        self._most_waiting = most_waiting
-        self._in_order = most_waiting if in_order is None else in_order
+        self._most_waiting = sys.maxsize if most_waiting is None else most_waiting
+        self._in_order = self._most_waiting if in_order is None else in_order
         self._most_last = most_last
         self._most_wait_s = most_wait_s
         self._ready = threading.Condition()
@@ -68,20 +67,18 @@ class Pool:
         return await self._run(self._first, self._most_waiting, lambda: function(*args, **kwargs))
 
     async def run_last(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `run`, when the processor has nothing better to do."""
+        """As `run`, one at a time; where it returns nothing or False, the next of these waits for a while."""
         return await self._run(self._last, self._most_last, lambda: function(*args, **kwargs))
 
-    async def run_last_and_rest(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `run_last`; where it returns nothing or False, the next of these waits for a while."""
-        return await self._run(self._last, self._most_last, lambda: function(*args, **kwargs), rests=True)
-
-    async def _run(self, queue: deque[_Call], most: int, function: Callable[[], T], *, rests: bool = False) -> T:
-        call = _Call(asyncio.get_running_loop(), function, rests)
+    async def _run(self, queue: deque[_Call], most: int, function: Callable[[], T]) -> T:
+        call = _Call(asyncio.get_running_loop(), function)
         with self._ready:
             if not self._open or len(queue) >= most:
                 raise PoolBusyError
             queue.append(call)
             self._ready.notify_all()
+        if self._most_wait_s is None:
+            return await call.answer  # type: ignore[no-any-return]  # what the function returned
         late = call.loop.call_later(self._most_wait_s, self._give_up, queue, call)
         try:
             result: T = await call.answer
@@ -125,11 +122,8 @@ class Pool:
             call.run()
 
     def _work_last(self) -> None:
-        if sys.platform == "linux":  # where a thread has a priority of its own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOW_PRIORITY)
         while (call := self._next(self._last)) is not None:
-            found = call.run()
-            if call.rests and not found:
+            if not call.run():
                 with self._ready:
                     self._ready.wait_for(lambda: not self._open, self._rest_s)
 
@@ -137,9 +131,8 @@ class Pool:
 class _Call:
     """A function, and the future that its caller awaits on the loop it came from."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, function: Callable[[], Any], rests: bool) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, function: Callable[[], Any]) -> None:
         self.loop = loop
-        self.rests = rests
         self.answer: asyncio.Future[Any] = loop.create_future()
         self._function = function
 

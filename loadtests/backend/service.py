@@ -274,8 +274,11 @@ class _Parts:
             self.database.close()
             raise
         self.archive = Archive.of(self.database)
-        reads = Pool("read", READERS, READS_WAITING, READ_WAIT_S)
-        files = Pool("photo", PHOTOGRAPHERS, PHOTOS_WAITING, STOP_SECONDS)
+        if settings.turns_nobody_away:
+            reads, files = Pool("read", READERS, None, None), Pool("photo", PHOTOGRAPHERS, None, None)
+        else:
+            reads = Pool("read", READERS, READS_WAITING, READ_WAIT_S)
+            files = Pool("photo", PHOTOGRAPHERS, PHOTOS_WAITING, STOP_SECONDS)
         writer = CountedWriter(self.database, metrics, QUEUE, settings.faults)
         identity = Identity(self.database, settings.hashing, reads, metrics.logged_in)
         self.services = Services(settings, self.database, caucus, writer, identity, reads, files)
@@ -334,7 +337,7 @@ class _Parts:
         return {
             "database": self._answers and time.monotonic() - self._answers_at_s < PULSE_LATE_S,
             "migrations": self._migrated,
-            "writer": writer.healthy and writer.depth < QUEUE,
+            "writer": writer.healthy and (writer.depth < QUEUE or self.settings.turns_nobody_away),
             "journal": self.services.identity.journal.healthy,
             "release": self.current() is not None,
         }

@@ -52,6 +52,11 @@ class Settings:
     faults: frozenset[str] = frozenset()
     hashing: Hashing = field(default_factory=Hashing)
 
+    @property
+    def turns_nobody_away(self) -> bool:
+        """The fault `unbounded_queue`: whatever has to wait does, however many wait already."""
+        return "unbounded_queue" in self.faults
+
 
 def networks(addresses: Iterable[str], option: str = "--trusted-proxy") -> tuple[Network, ...]:
     """Addresses or networks such as 10.0.0.0/8; InputError lists each that is neither."""

@@ -230,6 +230,9 @@ class Database:
         self.engine = engine
         self.data = data
         self.embedded = embedded
+        self._hung_up = 0  # so many times
+        sa.event.listen(engine, "connect", lambda _, record: record.info.update(before=self._hung_up))
+        sa.event.listen(engine, "checkin", self._close_late)
         self._caucus: Caucus | None = None
         self._turn: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
         if self.is_sqlite:  # one writes at a time, everybody reads what was there when they began
@@ -287,9 +290,19 @@ class Database:
         with self.engine.connect() as connection:
             connection.execute(sa.select(1))
 
+    def _hang_up(self) -> None:
+        """Close all connections: now, or when whoever uses one gives it back."""
+        self._hung_up += 1
+        self.engine.dispose()
+
+    def _close_late(self, connection: Any, record: sa.pool.ConnectionPoolEntry) -> None:
+        """One that comes back to a pool that nobody asks any more would be left open until it is forgotten."""
+        if connection is not None and record.info["before"] != self._hung_up:
+            connection.close()
+
     def revive(self) -> None:
         """Bring the database back after it went: start the embedded one if it stopped, connect anew, ask it."""
-        self.engine.dispose()
+        self._hang_up()
         if self.embedded is not None:
             self.embedded.start()
         self.ping()
@@ -384,7 +397,7 @@ class Database:
 
     def close(self) -> None:
         """Let go of all connections; an embedded PostgreSQL that nobody else uses stops."""
-        self.engine.dispose()
+        self._hang_up()
         if self.embedded is not None:
             self.embedded.release()
 

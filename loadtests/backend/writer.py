@@ -197,7 +197,8 @@ class Writer:
         while not self._revived():
             oldest = time.monotonic() - (MOST_PATIENCE_S if self._open else 0)
             with self._changed:
-                late = [waiting for waiting in self._queue if waiting.since <= oldest]
+                waits = self._open and self._most_waiting is None
+                late = [] if waits else [waiting for waiting in self._queue if waiting.since <= oldest]
                 for _ in late:
                     self._queue.popleft()
             _answer_all(late, QueueFullError())

@@ -10,34 +10,29 @@ from typing import TYPE_CHECKING
 from loadtests.breaking_point import CONFIDENCE, BreakingPoint, Tried
 from loadtests.recovery import HOLDS_S, Recovery
 from loadtests.report.advice import advice
+from loadtests.report.answer import answer, objective_missed, short_answer
 from loadtests.report.drawing import (
     LEFT,
     RIGHT,
+    Course,
     amount_axis,
+    asked_line,
     dots,
+    flows_axes,
     latency_axis,
     latency_span,
     line,
     load_axis,
-    mark_faults,
     seconds_axis,
+    unanswered,
 )
-from loadtests.report.frame import (
-    faults_table,
-    framed,
-    ledger_chapter,
-    ledger_sentence,
-    objective_of_latency,
-)
+from loadtests.report.frame import faults_table, framed, ledger_chapter, objective_of_latency, under
 from loadtests.report.words import (
     flow_name,
-    joined,
     latency,
     length,
     middle,
-    operation_name,
     per_s,
-    place_name,
     resource_name,
     sentence,
     share,
@@ -53,7 +48,7 @@ from simulation.report.plot import Key, Sheet, color
 from simulation.report.words import THIN, number, percent, plural
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 _SAME = 1.02  # loads that differ by less are a row of the table
 _MOST_KEY_NUMBERS = 4
@@ -74,8 +69,8 @@ def page(points: Sequence[BreakingPoint], about: About) -> str:
         chapters.append(Chapter("advice", "What to fix first", [Panel("advice-panel", fix[0].what, table=table)]))
     return framed(
         about,
-        story=finding(weakest, about),
-        findings=[*(flow_finding(point) for point in points if several), *_more_findings(points)],
+        story=answer(weakest, about.broke_at.get(weakest.flow), about.ledger),
+        findings=[*(short_answer(point) for point in points if several), *_more_findings(points)],
         found_title="What else was found",
         key_numbers=_key_numbers(points, weakest),
         basis=_basis(points, about),
@@ -88,72 +83,6 @@ def page(points: Sequence[BreakingPoint], about: About) -> str:
             )
         ],
     )
-
-
-# In words
-
-
-def finding(point: BreakingPoint, about: About) -> str:
-    """The whole answer in one sentence."""
-    place = about.broke_at.get(point.flow)
-    parts = [_where(point, f"at {operation_name(place)}" if place else place_name(point.flow))]
-    if point.limited_by and point.requests_per_s[1] is not None:
-        parts[0] += f", because of {resource_name(point.limited_by)}"
-    parts += _recovers(point)
-    if about.ledger is not None:
-        parts.append(ledger_sentence(about.ledger))
-    if not point.valid and point.requests_per_s[1] is not None:
-        parts.append("not as sure as it should be")
-    return sentence("; ".join(parts))
-
-
-def flow_finding(point: BreakingPoint) -> str:
-    """The answer for one flow among several."""
-    (low, high), nights = point.requests_per_s, point.nights
-    ends, unit = (nights, "nights") if nights is not None else ((low, high), "requests/s")
-    if ends[1] is None and not low:
-        return f"{_capital(point.flow)}: no trial says anything."
-    if ends[1] is None:
-        return f"{_capital(point.flow)}: does not break up to {significant(ends[0], 2)} {unit}."
-    said = f"{middle(ends[0], ends[1])} {unit} ({span(ends[0], ends[1])})" if low else f"below {per_s(ends[1])}"
-    because = f", because of {resource_name(point.limited_by)}" if point.limited_by else ""
-    first = f"; first {_text_of(point.broke[0])}" if point.broke else ""
-    return f"{_capital(point.flow)}: {said}{because}{first}."
-
-
-def _capital(flow: str) -> str:
-    return sentence(flow_name(flow)).rstrip(".")
-
-
-def _where(point: BreakingPoint, place: str) -> str:
-    """Where it breaks, in nights where their size is known."""
-    (low, high), nights, at = point.requests_per_s, point.nights, place
-    in_s = "" if nights is None else f" ({per_s(low)})"
-    if high is None and not low:
-        return f"says nothing about what it takes, {at}: {point.why}"
-    if high is None:
-        up_to = f"{significant(nights[0], 2)} times the busiest minute of caucus night" if nights else per_s(low)
-        return f"does not break up to {up_to}{in_s}, {at}"
-    if low == 0:
-        least = f" ({significant(high / point.night_per_s, 2)} nights)" if point.night_per_s else ""
-        return f"breaks at {per_s(high)}{least} already, the least that was tried, {at}"
-    if nights is None or nights[1] is None:
-        return f"breaks at {middle(low, high)} requests/s ({span(low, high)}), {at}"
-    value = middle(nights[0], nights[1])
-    return f"breaks at {value} times the busiest minute of caucus night ({span(nights[0], nights[1])}), {at}"
-
-
-def _recovers(point: BreakingPoint) -> list[str]:
-    alone = next((found for found in point.recoveries if not found.retries), None)
-    insisting = next((found for found in point.recoveries if found.retries), None)
-    if alone is None or alone.metastable is None:
-        return []
-    if alone.recovery_s is None:
-        return ["after overload it does not come back, though the load is normal again (metastable)"]
-    said = f"after overload it recovers in {length(alone.recovery_s)}"
-    if insisting is not None and insisting.metastable:
-        said += f", but not while clients try {insisting.retries} times again (metastable)"
-    return [said]
 
 
 def _weakest(points: Sequence[BreakingPoint]) -> BreakingPoint:
@@ -169,7 +98,7 @@ def _order(point: BreakingPoint) -> tuple[bool, float]:
 def _more_findings(points: Sequence[BreakingPoint]) -> list[str]:
     found = []
     if len(points) == 1 and points[0].broke:
-        found.append(sentence(f"what broke first: {_text_of(points[0].broke[0])}"))
+        found.append(sentence(f"what broke first: {objective_missed(points[0].broke[0])}"))
     void = sum(1 for point in points for tried in point.trials if tried.trial.void)
     if void:
         found.append(f"{plural(void, 'trial')} counted for nothing: the generator fell short, not the backend.")
@@ -188,14 +117,6 @@ def _more_findings(points: Sequence[BreakingPoint]) -> list[str]:
             "that was wanted."
         )
     return found
-
-
-def _text_of(objective: str) -> str:
-    return {
-        "goodput_share >= 99 %": "fewer than 99 % of the requests were answered well",
-        "backlog_slope <= 0": "the backlog kept growing",
-        "lost <= 0": "an acknowledged write was lost",
-    }.get(objective, f"it missed {typeset(objective)}")
 
 
 def _key_numbers(points: Sequence[BreakingPoint], weakest: BreakingPoint) -> list[KeyNumber]:
@@ -263,18 +184,8 @@ def _flows(points: Sequence[BreakingPoint]) -> Chapter:
         finding_ = sentence(f"{flow_name(ordered[0].flow)} breaks first").rstrip(".")
 
     def paint(sheet: Sheet) -> None:
-        left = 110 if sheet.narrow else 150
-        axes = sheet.axes(left=left, right=40, top=26, bottom=sheet.height - 46)
-        known = [end for pair in ends for end in pair if end] or [1.0]
-        low, high = min(known) / 1.5, max(known) * 2.2
-        axes.set_xscale("log")
-        axes.set_xlim(low, high)
-        axes.grid(visible=False, axis="y")
-        axes.grid(visible=True, axis="x")
-        axes.set_ylim(len(ordered) - 0.4, -0.6)
-        axes.set_yticks(range(len(ordered)), [short_name(point.flow) for point in ordered])
-        decades(axes, low, high)
-        axes.set_xlabel(f"breaking point, {unit}", labelpad=3)
+        known = [end for pair in ends for end in pair if end]
+        axes, low, high = flows_axes(sheet, [point.flow for point in ordered], known, f"breaking point, {unit}")
         for row, (first, last) in enumerate(ends):
             end = last or high
             axes.plot([max(first, low), end], [row, row], color=color("forecast"), linewidth=9, solid_capstyle="butt")
@@ -303,13 +214,6 @@ def _flows(points: Sequence[BreakingPoint]) -> Chapter:
     return Chapter("flows", "All flows", [Panel("flows-panel", finding_, picture=picture, more=[table])])
 
 
-def short_name(flow: str) -> str:
-    """Beside a row of a picture."""
-    return {"mix": "all together", "results": "public results", "login": "log-in", "clerk": "hotline entry"}.get(
-        flow, flow
-    )
-
-
 def _interval(low: float, high: float | None) -> str:
     return (
         f"{significant(low, 3)} or more"
@@ -318,21 +222,6 @@ def _interval(low: float, high: float | None) -> str:
         if low
         else f"below {significant(high, 3)}"
     )
-
-
-def decades(axes: Axes, low: float, high: float) -> None:
-    """Round values along a logarithmic axis."""
-    from matplotlib.ticker import NullLocator
-
-    few = math.log10(high / low) < 2.5
-    ticks = [
-        leading * 10.0**power
-        for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        for leading in ((1, 2, 5) if few else (1,))
-    ]
-    kept = [at for at in ticks if low <= at <= high]
-    axes.set_xticks(kept, [significant(at, 1) for at in kept])
-    axes.xaxis.set_minor_locator(NullLocator())
 
 
 # One flow
@@ -383,8 +272,7 @@ def _load_chapter(point: BreakingPoint, about: About, prefix: str, label: str) -
         upper.plot([0, reach], [0, reach], color=color("baseline"), linewidth=1, dashes=(2, 3))
         medians = [(row.offered, row.p50) for row in rows if row.p50 is not None]
         line(lower, [at for at, _ in medians], [value for _, value in medians])
-        if asked_s is not None and asked_s <= top:
-            lower.axhline(asked_s, color=color("alarm"), linewidth=1, dashes=(4, 3))
+        asked_line(lower, asked_s, top)
         for group, holds in ((held, True), (broken, False)):
             at = [t.trial.offered_per_s for t in group]
             dots(upper, at, [t.trial.completed_per_s for t in group], held=holds)
@@ -511,36 +399,21 @@ def _time_chapter(point: BreakingPoint, about: About, faults: Sequence[Fault], p
         for row in (offered, good, p50, p99):
             row.append(None)
     last = max(point.seconds, max(at, default=1.0))
-    asked_s = objective_of_latency(about.objectives)
     counted = [tried for tried in point.trials if tried.kind != "probe"]
     sentence_ = f"{plural(len(counted), 'trial')} in {length(point.seconds)}"
     probes = len(point.trials) - len(counted)
     sentence_ += f", and {plural(probes, 'look')} whether it was well again" if probes else ""
-    if faults:
-        sentence_ += f", under {joined([fault.name for fault in faults])}" if len(faults) <= 2 else (
-            f", under {plural(len(faults), 'fault')}")  # fmt: skip
+    sentence_ += under(faults)
+    course = Course(
+        at, offered, good, (p50, p99), lost_edges, "Latency from due, p50 and p99",
+        asked_s=objective_of_latency(about.objectives), faults=faults,
+    )  # fmt: skip
 
     def paint(sheet: Sheet) -> None:
-        middle_ = int(sheet.height * 0.42)
-        upper = sheet.axes(left=LEFT, right=RIGHT, top=30, bottom=middle_)
-        lower = sheet.axes(left=LEFT, right=RIGHT, top=middle_ + 42, bottom=sheet.height - 46)
-        for axes, labels in ((upper, False), (lower, True)):
-            seconds_axis(sheet, axes, 0, last, "since the start of the search", labels=labels)
-        amount_axis(upper, max((value for value in offered if value), default=1.0))
-        sheet.heading(upper, "Requests/s")
-        top = latency_axis(lower, [*p50, *p99])
-        sheet.heading(lower, "Latency from due, p50 and p99")
-        for axes, first in ((upper, True), (lower, False)):
-            mark_faults(sheet, axes, faults, labels=first)
-        line(upper, at, offered, "baseline", width=1.5)
-        line(upper, at, good, "forecast")
-        line(lower, at, p50, "forecast")
-        line(lower, at, p99, "second", dashed=True, width=1.5)
-        if asked_s is not None and asked_s <= top:
-            lower.axhline(asked_s, color=color("alarm"), linewidth=1, dashes=(4, 3))
-        if lost_edges:
-            lower.plot(lost_edges, [top] * len(lost_edges), linestyle="none", marker="x", markersize=5,
-                       color=color("alarm"), markeredgewidth=1.5, clip_on=False)  # fmt: skip
+        course.paint(
+            sheet,
+            lambda axes, labels: seconds_axis(sheet, axes, 0, last, "since the start of the search", labels=labels),
+        )
 
     key: Key = (
         ("line", "answered well; latency, median"),
@@ -583,15 +456,13 @@ def _recovery_chapter(point: BreakingPoint, about: About, prefix: str, label: st
         sheet.heading(axes, "Latency from due, p99")
         axes.axvspan(-overload.seconds, 0, color=color("rule"), linewidth=0, zorder=0.4)
         sheet.label(axes, 0, axes.get_ylim()[1], "overload", "muted", above=False, to_the_left=True, offset=4)
-        if asked_s is not None and asked_s <= top:
-            axes.axhline(asked_s, color=color("alarm"), linewidth=1, dashes=(4, 3))
+        asked_line(axes, asked_s, top)
         for number_, found in enumerate(recoveries):
             at = [window.at_s + window.seconds / 2 for window in found.windows]
             name = "forecast" if number_ == 0 else "second"
             line(axes, at, [window.p99_s for window in found.windows], name, dashed=number_ > 0)
             bad = [x for x, window in zip(at, found.windows, strict=True) if not math.isfinite(window.p99_s)]
-            axes.plot(bad, [top] * len(bad), linestyle="none", marker="x", markersize=6, color=color("alarm"),
-                      markeredgewidth=1.8, clip_on=False)  # fmt: skip
+            unanswered(axes, bad, top)
             if found.recovery_s is not None:
                 axes.axvline(found.recovery_s, color=color(name), linewidth=1, dashes=(2, 2))
 

@@ -6,10 +6,11 @@ Draws on `simulation.report.plot`'s sheets; knows nothing of what is measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loadtests.report.words import significant
+from loadtests.report.words import short_name, significant
 from simulation.report import plot
 from simulation.report.plot import Sheet, color
 
@@ -90,6 +91,36 @@ def load_axis(
                         f"{name}, requests/s and nights", labelpad=3)  # fmt: skip
 
 
+def flows_axes(sheet: Sheet, flows: Sequence[str], values: Sequence[float], name: str) -> tuple[Axes, float, float]:
+    """Axes with a row a flow and a logarithmic horizontal axis that holds all values; and the ends of that axis."""
+    axes = sheet.axes(left=110 if sheet.narrow else 150, right=40, top=26, bottom=sheet.height - 46)
+    low, high = min(values, default=1.0) / 1.5, max(values, default=1.0) * 2.2
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x")
+    axes.set_ylim(len(flows) - 0.4, -0.6)
+    axes.set_yticks(range(len(flows)), [short_name(flow) for flow in flows])
+    _decades(axes, low, high)
+    axes.set_xlabel(name, labelpad=3)
+    return axes, low, high
+
+
+def _decades(axes: Axes, low: float, high: float) -> None:
+    """Round values along a logarithmic axis."""
+    from matplotlib.ticker import NullLocator
+
+    few = math.log10(high / low) < 2.5
+    ticks = [
+        leading * 10.0**power
+        for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        for leading in ((1, 2, 5) if few else (1,))
+    ]
+    kept = [at for at in ticks if low <= at <= high]
+    axes.set_xticks(kept, [significant(at, 1) for at in kept])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
 def mark_faults(sheet: Sheet, axes: Axes, faults: Sequence[Fault], *, labels: bool) -> None:
     """Each fault as a band, with its name at the top of the first axes."""
     ends = axes.get_xlim()
@@ -110,6 +141,53 @@ def mark_faults(sheet: Sheet, axes: Axes, faults: Sequence[Fault], *, labels: bo
 def letter(number: int) -> str:
     """How a fault is called in a picture: A, B, ..., A2."""
     return chr(ord("A") + number % 26) + (str(number // 26 + 1) if number >= 26 else "")
+
+
+def asked_line(axes: Axes, asked_s: float | None, top_s: float) -> None:
+    """The latency that is asked for, where there is one and it is in sight."""
+    if asked_s is not None and asked_s <= top_s:
+        axes.axhline(asked_s, color=color("alarm"), linewidth=1, dashes=(4, 3))
+
+
+def unanswered(axes: Axes, at: Sequence[float], top_s: float) -> None:
+    """Crosses at the upper edge: where too much was not answered well to have a latency."""
+    axes.plot(at, [top_s] * len(at), linestyle="none", marker="x", markersize=6, color=color("alarm"),
+              markeredgewidth=1.8, clip_on=False)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Course:
+    """Load and latency over time: what was offered and answered above, two latencies below."""
+
+    at: Sequence[float]
+    offered: Sequence[float | None]
+    good: Sequence[float | None]
+    latencies: tuple[Sequence[float | None], Sequence[float | None]]  # drawn as a line, and dashed
+    unanswered_at: Sequence[float]
+    heading: str  # of the latencies
+    load_heading: str = "Requests/s"
+    asked_s: float | None = None
+    faults: Sequence[Fault] = ()
+
+    def paint(self, sheet: Sheet, time_axis: Callable[[Axes, bool], None]) -> None:
+        """Both pictures; `time_axis` draws an axis of time, with labels or without."""
+        middle = int(sheet.height * 0.43)
+        upper = sheet.axes(left=LEFT, right=RIGHT, top=30, bottom=middle)
+        lower = sheet.axes(left=LEFT, right=RIGHT, top=middle + 42, bottom=sheet.height - 46)
+        time_axis(upper, False)
+        time_axis(lower, True)
+        amount_axis(upper, max((value for value in self.offered if value), default=1.0))
+        sheet.heading(upper, self.load_heading)
+        top = latency_axis(lower, [*self.latencies[0], *self.latencies[1]])
+        sheet.heading(lower, self.heading)
+        mark_faults(sheet, upper, self.faults, labels=True)
+        mark_faults(sheet, lower, self.faults, labels=False)
+        line(upper, self.at, self.offered, "baseline", width=1.5)
+        line(upper, self.at, self.good, "forecast")
+        line(lower, self.at, self.latencies[0], "forecast")
+        line(lower, self.at, self.latencies[1], "second", dashed=True, width=1.5)
+        asked_line(lower, self.asked_s, top)
+        unanswered(lower, self.unanswered_at, top)
 
 
 def line(axes: Axes, at: Sequence[float], values: Sequence[float | None], name: str = "forecast", *,

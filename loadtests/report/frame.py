@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from loadtests.report.answer import WRONG, ledger_sentence
 from loadtests.report.drawing import letter
-from loadtests.report.words import joined, length, typeset
+from loadtests.report.words import joined, length, sentence, typeset
 from loadtests.run_folder import About, Fault
+from loadtests.trial import Trial
 from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
 from simulation.report.pages import page
 from simulation.report.words import number, plural
@@ -19,13 +21,6 @@ KINDS = {
     "spike": "Stampede",
     "soak": "Soak test",
     "diff": "Two runs compared",
-}
-_WRONG = {  # kinds of `ledger.KINDS`, in the order of their weight
-    "lost": ("lost", "acknowledged, and not stored"),
-    "altered": ("altered", "stored with another content, for another site or step"),
-    "duplicated": ("duplicated", "one write stored as several"),
-    "mis_tallied": ("mis-tallied", "public figures that are not the sum of what was accepted"),
-    "out_of_order": ("out of order", "stored before what had been acknowledged earlier"),
 }
 _MOST_OFFENDERS = 50
 
@@ -73,30 +68,33 @@ def _facts(about: About) -> list[tuple[str, list[str]]]:
     return [(term, texts) for term, texts in found if texts]
 
 
-def ledger_sentence(ledger: Mapping[str, Any] | None) -> str:
-    """Whether anything that was acknowledged is lost, in half a sentence."""
-    if ledger is None:
-        return "whether anything acknowledged was lost was not looked at"
-    wrong = [f"{number(ledger[kind])} {_WRONG[kind][0]}" for kind in _WRONG if ledger.get(kind)]
-    if wrong:
-        return f"{joined(wrong)} of {plural(ledger['acknowledged'], 'acknowledged write')}"
-    if not ledger["acknowledged"]:
-        return "nothing was acknowledged that could have been lost"
-    return "nothing acknowledged was lost"
+def void_notice(trial: Trial) -> list[str]:
+    """What else to know where a load was not kept as it was planned."""
+    if trial.void is None:
+        return []
+    return [sentence(f"the generator fell short, so that latencies are not the backend's alone: {trial.void}")]
+
+
+def under(faults: Sequence[Fault]) -> str:
+    """ ", under reset clients": the end of a finding, where there were faults."""
+    if not faults:
+        return ""
+    named = joined([fault.name for fault in faults]) if len(faults) <= 2 else plural(len(faults), "fault")
+    return f", under {named}"
 
 
 def ledger_chapter(ledger: Mapping[str, Any] | None) -> list[Chapter]:
     """What was promised, and what of it is there."""
     if ledger is None:
         return []
-    clean = not any(ledger.get(kind) for kind in _WRONG)
+    clean = not any(ledger.get(kind) for kind in WRONG)
     finding = (
         f"All {plural(ledger['acknowledged'], 'acknowledged write')} are stored as they were sent"
         if clean and ledger["acknowledged"]
         else ledger_sentence(ledger)
     )
     rows: list[list[str | Cell]] = [["acknowledged", number(ledger["acknowledged"]), "writes that were promised"]]
-    for kind, (name, meaning) in _WRONG.items():
+    for kind, (name, meaning) in WRONG.items():
         count = int(ledger.get(kind, 0))
         rows.append([name, Cell(number(count), "outside" if count else ""), meaning])
     if "unanswered" in ledger:
@@ -112,9 +110,9 @@ def ledger_chapter(ledger: Mapping[str, Any] | None) -> list[Chapter]:
 
 def _offenders(ledger: Mapping[str, Any]) -> list[Table]:
     rows = [
-        [_WRONG[kind][0], ", ".join(f"{key} {one[key]}" for key in ("site", "step", "key", "figure") if key in one),
+        [WRONG[kind][0], ", ".join(f"{key} {one[key]}" for key in ("site", "step", "key", "figure") if key in one),
          str(one.get("where", "")), str(one.get("says", ""))]
-        for kind in _WRONG
+        for kind in WRONG
         for one in ledger.get("offending", {}).get(kind, ())
     ]  # fmt: skip
     if not rows:

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from loadtests.replay import Replayed
-from loadtests.report.drawing import LEFT, RIGHT, amount_axis, latency_axis, line, mark_faults
-from loadtests.report.frame import faults_table, framed, ledger_chapter, ledger_sentence, resources_chapter
-from loadtests.report.words import joined, latency, length, sentence, share, significant
+from loadtests.report.answer import with_ledger
+from loadtests.report.drawing import RIGHT, Course, line
+from loadtests.report.frame import faults_table, framed, ledger_chapter, resources_chapter, under, void_notice
+from loadtests.report.words import latency, length, share, significant
 from loadtests.run_folder import About, Fault, quantile
 from loadtests.trial import SECOND
 from simulation.report import plot
@@ -24,23 +25,24 @@ _BINS = 180
 _ROUND = (1, 2, 5, 10, 15, 30)  # minutes of a bin
 
 
-def page(found: Replayed, about: About) -> str:
-    """The page; equal input gives equal text."""
+def story(found: Replayed) -> str:
+    """What came of it, in a sentence."""
     trial, speed = found.trial, found.plan.speed
     requests, took = number(trial.requests), length(trial.seconds)
     p99 = trial.latency_s(0.99)
     quick = f", 99{THIN}% within {latency(p99)}" if math.isfinite(p99) else ""
-    story = (
+    return (
         f"{plural(found.sites, 'precinct')}, {significant(speed, 3)} times as fast as the evening: {requests} requests "
         f"in {took}; {share_of(trial.goodput_share)} were answered well{quick}"
     )
-    if about.ledger is not None:
-        story += f"; {ledger_sentence(about.ledger)}"
-    notices = [] if trial.void is None else [
-        sentence(f"the generator fell short, so that latencies are not the backend's alone: {trial.void}")]  # fmt: skip
+
+
+def page(found: Replayed, about: About) -> str:
+    """The page; equal input gives equal text."""
+    trial, speed = found.trial, found.plan.speed
     return framed(
         about,
-        story=sentence(story),
+        story=with_ledger(story(found), about.ledger),
         findings=_findings(found),
         found_title="What was found",
         key_numbers=_key_numbers(found),
@@ -48,7 +50,7 @@ def page(found: Replayed, about: About) -> str:
             "Each request went out when the night has it, whether or not those before were answered; latency counts "
             "from then, in real time. What follows from the backend's answers (reviews, corrections) is not replayed."
         ),
-        notices=notices,
+        notices=void_notice(trial),
         chapters=[_evening(found), _load(found, about), _operations(found), *ledger_chapter(about.ledger),
                   *resources_chapter(trial.resources)],
         facts=[("speed", [f"{speed:g} times the evening"])],
@@ -209,32 +211,17 @@ def _load(found: Replayed, about: About) -> Chapter:
     finding = (
         f"At its busiest, {clock(int(at[busiest] - width / 2))}, the night asked {significant(offered[busiest], 2)} "
         f"requests a second; the slowest {'minute' if minutes == 1 else plural(minutes, 'minute')} had a p99 of "
-        f"{latency(worst)}"
+        f"{latency(worst)}{under(about.faults)}"
     )
-    if about.faults:
-        finding += f", under {joined([one.name for one in about.faults])}" if len(about.faults) <= 2 else (
-            f", under {plural(len(about.faults), 'fault')}")  # fmt: skip
     marks = [Fault(one.name, float(plan.clock_ms(one.began_s * SECOND)), float(plan.clock_ms(one.ended_s * SECOND)))
              for one in about.faults]  # fmt: skip
 
+    course = Course(
+        at, offered, good, (p50, p99), bad_at, "Latency from due, p50 and p99", "Requests/s, in real time", faults=marks
+    )
+
     def paint(sheet: Sheet) -> None:
-        middle = int(sheet.height * 0.45)
-        upper = sheet.axes(left=LEFT, right=RIGHT, top=30, bottom=middle)
-        lower = sheet.axes(left=LEFT, right=RIGHT, top=middle + 42, bottom=sheet.height - 46)
-        sheet.clock_axis(upper, int(begins), int(ends), labels=False)
-        sheet.clock_axis(lower, int(begins), int(ends))
-        amount_axis(upper, max(offered))
-        sheet.heading(upper, "Requests a second, in real time" if not sheet.narrow else "Requests/s")
-        top = latency_axis(lower, [*p50, *p99])
-        sheet.heading(lower, "Latency from due, p50 and p99")
-        for axes, first in ((upper, True), (lower, False)):
-            mark_faults(sheet, axes, marks, labels=first)
-        line(upper, at, offered, "baseline", width=1.5)
-        line(upper, at, good, "forecast")
-        line(lower, at, p50, "forecast")
-        line(lower, at, p99, "second", dashed=True, width=1.5)
-        lower.plot(bad_at, [top] * len(bad_at), linestyle="none", marker="x", markersize=6, color=color("alarm"),
-                   markeredgewidth=1.8, clip_on=False)  # fmt: skip
+        course.paint(sheet, lambda axes, labels: sheet.clock_axis(axes, int(begins), int(ends), labels=labels))
 
     key: Key = (
         ("line", "answered well; latency, median"),

@@ -5,28 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from loadtests.drift import SETTLING_SHARE, SIGNIFICANCE, Drift
-from loadtests.report.drawing import LEFT, RIGHT, amount_axis, latency_axis, line, mark_faults, seconds_axis
-from loadtests.report.frame import (
-    faults_table,
-    framed,
-    ledger_chapter,
-    ledger_sentence,
-    objective_of_latency,
+from loadtests.report.answer import with_ledger
+from loadtests.report.drawing import (
+    LEFT,
+    RIGHT,
+    amount_axis,
+    asked_line,
+    latency_axis,
+    line,
+    mark_faults,
+    seconds_axis,
+    unanswered,
 )
+from loadtests.report.frame import faults_table, framed, ledger_chapter, objective_of_latency
 from loadtests.report.words import joined, latency, length, sentence, share, significant
 from loadtests.run_folder import About
 from loadtests.soak import Soaked, Stretch, rising
 from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
-from simulation.report.plot import Key, Sheet, color
+from simulation.report.plot import Key, Sheet
 from simulation.report.words import THIN, number, plural
 
 _MOST_ROWS = 24
 _WHO = {"service": "the service", "database": "the database"}
 
 
-def page(found: Soaked, about: About) -> str:
-    """The page; equal input gives equal text."""
+def story(found: Soaked) -> str:
+    """What came of it, in a sentence."""
     drifts = found.drifts()
     up = [name for name, one in drifts.items() if one.rises]
     grows = (
@@ -35,12 +40,15 @@ def page(found: Soaked, about: About) -> str:
         else "nothing drifts"
     )
     nights = f", {significant(found.per_s / found.night_per_s, 2)} caucus nights" if found.night_per_s else ""
-    story = (
+    return (
         f"{length(found.seconds)} at {significant(found.per_s, 3)} requests a second{nights}: {grows}; "
         f"{share(found.error_share)} of {number(found.requests)} requests were not answered well"
     )
-    if about.ledger is not None:
-        story += f"; {ledger_sentence(about.ledger)}"
+
+
+def page(found: Soaked, about: About) -> str:
+    """The page; equal input gives equal text."""
+    drifts = found.drifts()
     void = sum(1 for one in found.stretches if one.void)
     notices = []
     if void:
@@ -51,7 +59,7 @@ def page(found: Soaked, about: About) -> str:
     chapters = [_latency(found, about, drifts), *_used(found, drifts), *ledger_chapter(about.ledger)]
     return framed(
         about,
-        story=sentence(story),
+        story=with_ledger(story(found), about.ledger),
         findings=[_told(name, one) for name, one in rising(found)],
         found_title="What drifts",
         key_numbers=_key_numbers(found, drifts),
@@ -128,11 +136,8 @@ def _latency(found: Soaked, about: About, drifts: dict[str, Drift]) -> Chapter:
         mark_faults(sheet, axes, about.faults, labels=True)
         line(axes, at, p50, "forecast")
         line(axes, at, p99, "second", dashed=True)
-        if asked_s is not None and asked_s <= top:
-            axes.axhline(asked_s, color=color("alarm"), linewidth=1, dashes=(4, 3))
-        bad = [x for x, value in zip(at, p99, strict=True) if value is None]
-        axes.plot(bad, [top] * len(bad), linestyle="none", marker="x", markersize=6, color=color("alarm"),
-                  markeredgewidth=1.8, clip_on=False)  # fmt: skip
+        asked_line(axes, asked_s, top)
+        unanswered(axes, [x for x, value in zip(at, p99, strict=True) if value is None], top)
 
     key: Key = (("line", "median"), ("dashed", "p99"))
     if any(value is None for value in p99):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from loadtests.report.drawing import LEFT, RIGHT, amount_axis, latency_axis, line, mark_faults, seconds_axis
+from loadtests.report.answer import with_ledger
+from loadtests.report.drawing import Course, seconds_axis
 from loadtests.report.frame import (
     faults_table,
     framed,
     ledger_chapter,
-    ledger_sentence,
     objective_of_latency,
     resources_chapter,
+    void_notice,
 )
 from loadtests.report.words import latency, length, per_s, sentence, share, significant
 from loadtests.run_folder import About, quantile
@@ -24,24 +26,28 @@ from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
 from simulation.report.plot import Key, Sheet, color
 from simulation.report.words import THIN, number
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-def page(found: Stampeded, about: About) -> str:
-    """The page; equal input gives equal text."""
-    shape, trial = found.shape, found.trial
+
+def story(found: Stampeded) -> str:
+    """What came of it, in a sentence."""
+    shape = found.shape
     calm, rushed = (found.part(REPORTS, when).latency_s(0.99) for when in ("before", "during"))
     public = found.part(PUBLIC, "during")
-    story = (
+    return (
         f"{significant(shape.surge_per_s, 2)} readers' requests a second for {length(shape.length_s)}, while reports "
         f"come in: 99{THIN}% of the readers are answered within {latency(public.latency_s(0.99))}, of the reports "
         f"within {latency(rushed)} ({latency(calm)} before)"
     )
-    if about.ledger is not None:
-        story += f"; {ledger_sentence(about.ledger)}"
-    notices = [] if trial.void is None else [
-        sentence(f"the generator fell short, so that latencies are not the backend's alone: {trial.void}")]  # fmt: skip
+
+
+def page(found: Stampeded, about: About) -> str:
+    """The page; equal input gives equal text."""
+    shape, trial = found.shape, found.trial
     return framed(
         about,
-        story=sentence(story),
+        story=with_ledger(story(found), about.ledger),
         findings=_findings(found),
         found_title="What was found",
         key_numbers=_key_numbers(found),
@@ -50,7 +56,7 @@ def page(found: Stampeded, about: About) -> str:
             "readers, each as in its own busiest minute. The stampede comes on top. Requests go out when they are due; "
             "latency counts from then."
         ),
-        notices=notices,
+        notices=void_notice(trial),
         chapters=[
             _over_time(found, about),
             _parts(found),
@@ -114,29 +120,19 @@ def _over_time(found: Stampeded, about: About) -> Chapter:
     else:
         finding = f"While readers stampede, reports take up to {latency(rushed)} (p99) instead of {latency(calm)}"
 
+    course = Course(
+        at, offered, good, (p99[PUBLIC], p99[REPORTS]), bad, "Latency from due, p99", asked_s=asked_s,
+        faults=about.faults,
+    )  # fmt: skip
+
     def paint(sheet: Sheet) -> None:
-        middle = int(sheet.height * 0.42)
-        upper = sheet.axes(left=LEFT, right=RIGHT, top=30, bottom=middle)
-        lower = sheet.axes(left=LEFT, right=RIGHT, top=middle + 42, bottom=sheet.height - 46)
-        for axes, labels in ((upper, False), (lower, True)):
+        def time_axis(axes: Axes, labels: bool) -> None:
             seconds_axis(sheet, axes, 0, shape.seconds, "since the start", labels=labels)
             axes.axvspan(
                 shape.before_s, shape.before_s + shape.length_s, color=color("fan-outer"), linewidth=0, zorder=0.3
             )
-        amount_axis(upper, max(offered))
-        sheet.heading(upper, "Requests/s")
-        top = latency_axis(lower, [*p99[PUBLIC], *p99[REPORTS]])
-        sheet.heading(lower, "Latency from due, p99")
-        for axes, first in ((upper, True), (lower, False)):
-            mark_faults(sheet, axes, about.faults, labels=first)
-        line(upper, at, offered, "baseline", width=1.5)
-        line(upper, at, good, "forecast")
-        line(lower, at, p99[PUBLIC], "forecast")
-        line(lower, at, p99[REPORTS], "second", dashed=True)
-        if asked_s is not None and asked_s <= top:
-            lower.axhline(asked_s, color=color("alarm"), linewidth=1, dashes=(4, 3))
-        lower.plot(bad, [top] * len(bad), linestyle="none", marker="x", markersize=5, color=color("alarm"),
-                   markeredgewidth=1.5, clip_on=False)  # fmt: skip
+
+        course.paint(sheet, time_axis)
 
     key: Key = (
         ("line", "answered well; public results"),

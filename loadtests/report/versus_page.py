@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from loadtests.report.drawing import LEFT, RIGHT, latency_axis, line, load_axis
+from loadtests.report.drawing import LEFT, RIGHT, flows_axes, latency_axis, line, load_axis
 from loadtests.report.frame import KINDS
 from loadtests.report.words import flow_name, latency, sentence, significant, span, typeset
 from loadtests.versus import Compared, Run, differing
@@ -52,19 +52,8 @@ def _intervals(found: Sequence[Compared]) -> Chapter:
     finding = f"{apart} of {len(found)} {'flows differ' if len(found) > 1 else 'flow differs'} by more than luck"
 
     def paint(sheet: Sheet) -> None:
-        from loadtests.report.break_page import decades, short_name
-
-        axes = sheet.axes(left=110 if sheet.narrow else 150, right=40, top=26, bottom=sheet.height - 46)
         known = [value for pair in ends for one in pair if one for value in one if value]
-        low, high = min(known) / 1.5, max(known) * 2.0
-        axes.set_xscale("log")
-        axes.set_xlim(low, high)
-        axes.grid(visible=False, axis="y")
-        axes.grid(visible=True, axis="x")
-        axes.set_ylim(len(found) - 0.4, -0.6)
-        axes.set_yticks(range(len(found)), [short_name(one.flow) for one in found])
-        decades(axes, low, high)
-        axes.set_xlabel(f"breaking point, {unit}", labelpad=3)
+        axes, low, high = flows_axes(sheet, [one.flow for one in found], known, f"breaking point, {unit}")
         for row, pair in enumerate(ends):
             for one, name, place in zip(pair, ("forecast", "second"), (-0.16, 0.16), strict=True):
                 if one is not None:

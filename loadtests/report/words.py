@@ -33,6 +33,13 @@ def flow_name(flow: str) -> str:
     return FLOWS.get(flow, flow)
 
 
+def short_name(flow: str) -> str:
+    """Beside a row of a picture."""
+    return {"mix": "all together", "results": "public results", "login": "log-in", "clerk": "hotline entry"}.get(
+        flow, flow
+    )
+
+
 def place_name(flow: str) -> str:
     """Where a backend breaks: "at the log-in"."""
     return f"{'with' if flow == 'mix' else 'at'} {flow_name(flow)}"

@@ -78,7 +78,7 @@ class CaucusUser(FastHttpUser):
         self.come_from(address(self.kind, self.number))
 
     def come_from(self, source: str) -> None:
-        """Speak from an address of one's own, where the machine or a trusted proxy allows it."""
+        """Speak from an address of one's own, where the machine allows it; else it is forwarded, as in `build`."""
         if self.source:
             self.connections.hang_up()
         self.source = source
@@ -116,8 +116,13 @@ class CaucusUser(FastHttpUser):
         self, operation: Operation, ask: Ask, *, name: str = "", fine: Fine = accepted
     ) -> tuple[Outcome, Reply]:
         """The same, with the reply itself."""
-        request = self.tonight.backend.build(operation, ask)
-        return self.transmit(request, lambda reply: self._read(operation, ask, reply), name=name, fine=fine)
+        return self.transmit(
+            self.build(operation, ask), lambda reply: self._read(operation, ask, reply), name=name, fine=fine
+        )
+
+    def build(self, operation: Operation, ask: Ask) -> Request:
+        """A request, as it goes out from this user's address."""
+        return self.tonight.backend.build(operation, replace(ask, address=self.source))
 
     def _read(self, operation: Operation, ask: Ask, reply: Reply) -> Outcome:
         if reply.status == 304 and ask.etag:
@@ -129,16 +134,13 @@ class CaucusUser(FastHttpUser):
     ) -> tuple[Outcome, Reply]:
         """Send a request as it stands."""
         self.tonight.pace.take()
-        headers = dict(request.headers)
-        if self.tonight.options.forwarded_for:
-            headers["X-Forwarded-For"] = self.source
         name = name or request.name
         with self.client.request(
             request.method,
             request.path,
             name=name,
             data=request.body,  # type: ignore[arg-type]  # bytes go through as they are; its annotation forgets them
-            headers=headers,
+            headers=dict(request.headers),
             catch_response=True,
             allow_redirects=False,
         ) as response:

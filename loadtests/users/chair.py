@@ -124,7 +124,7 @@ class PrecinctChair(CaucusUser):
         if not self.sign_in(account):
             return
         ask = self.ask_of(each, report=each.worksheet, key=self.key("torn"))
-        request = self.tonight.backend.build(step, replace(ask, session=self.session))
+        request = self.build(step, replace(ask, session=self.session))
         body = request.body or b""
         headers = {**request.headers, "Host": self.tonight.options.target.host, "Content-Length": str(len(body))}
         prefix = self.tonight.options.target.prefix

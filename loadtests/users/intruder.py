@@ -96,7 +96,7 @@ class Intruder(CaucusUser):
 
     def _judged(self, operation: Operation, ask: Ask, what: str) -> Outcome:
         """Send what must be refused."""
-        return self._judged_request(self.tonight.backend.build(operation, ask), operation, what)
+        return self._judged_request(self.build(operation, ask), operation, what)
 
     def _judged_request(self, request: Request, operation: Operation, what: str) -> Outcome:
         def read(reply: Reply) -> Outcome:
@@ -185,12 +185,12 @@ class Intruder(CaucusUser):
     def _sends_what_is_malformed(self, number: int) -> None:
         body = _MALFORMED[number // 10 % len(_MALFORMED)]
         ask = Ask(user="0001", pin="000000", device=f"{self.kind}-{self.number}-{number // 7}")
-        self._judged_request(replace(self.tonight.backend.build("login", ask), body=body), "login", "malformed body")
+        self._judged_request(replace(self.build("login", ask), body=body), "login", "malformed body")
 
     def _sends_what_is_too_large(self, number: int) -> None:
         ask = Ask(user="0001", pin="000000", device=f"{self.kind}-{self.number}-{number // 7}")
         body = json.dumps({"user": "0001", "pin": "9" * _OVERSIZE_BYTES}).encode()
-        self._judged_request(replace(self.tonight.backend.build("login", ask), body=body), "login", "oversize body")
+        self._judged_request(replace(self.build("login", ask), body=body), "login", "oversize body")
 
     def _tries_sql(self, number: int) -> None:
         code = _CODES[number // 10 % len(_CODES)]

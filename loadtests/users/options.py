@@ -44,7 +44,6 @@ class Options:
     mapping: Path | None
     target_class: str | None
     ca: Path | None
-    forwarded_for: bool
     run_id: str
 
 
@@ -73,7 +72,6 @@ def add_options(parser: LocustArgumentParser) -> None:
     option("--target-class", default="", help="module:Class that speaks to another backend.")
     option("--i-may-load", default="", help="The target's host, where it is not this machine.")
     option("--ca", default="", help="Who vouches for the target's certificate (PEM); without it, the system's list.")
-    option("--forwarded-for", action="store_true", default=False, help="Send each user's address as X-Forwarded-For.")
     option("--run-id", default="", help="Sent with every request; made up where it is not given.")
 
 
@@ -140,7 +138,6 @@ def read_options(given: Namespace, run_id: str) -> Options:
         mapping=_path(given.mapping),
         target_class=given.target_class or None,
         ca=_path(given.ca),
-        forwarded_for=given.forwarded_for,
         run_id=run_id,
     )
 

@@ -19,7 +19,7 @@ from locust.env import Environment
 from locust.rpc.protocol import Message
 from locust.runners import STATE_CLEANUP, STATE_STOPPED, STATE_STOPPING, MasterRunner, Runner, WorkerRunner
 
-from loadtests.addresses import has_source_addresses
+from loadtests.addresses import reach
 from loadtests.contract import Ask, Backend, Operation, Request
 from loadtests.evening import Evening, SiteEvening, evening
 from loadtests.guards import Pace, new_run_id
@@ -63,7 +63,7 @@ class Run:
         self.clerks = self._staff(CLERK, options.clerks, _MOST_CLERKS)
         self.reviewers = self._staff(REVIEWER, options.reviewers, _MOST_REVIEWERS)
         self.places = {(each.site.county, each.site.precinct): each for each in self.evening.sites}
-        self.from_own_addresses = options.target.loopback and has_source_addresses()
+        self.from_own_addresses = reach(options.target)
         self.pace = Pace(options.target.rate_cap_per_s)
         self._sharers = 1  # processes that send
         self.ledger: Ledger | None = None

@@ -42,9 +42,10 @@ def packet(
 ) -> None:
     """Print a rehearsal: the same night as `caucus rehearse` has on its pages, for a room without any.
 
-    The folder holds volunteers.html (for each chair the evening, and a blank worksheet; a form for the hotline) and
-    trainer.html (how it goes, cards of what goes wrong, to cut out, and the key to every seat). The same scenario,
-    seed, night and minutes give the same evening as `caucus rehearse`: the chair of seat 3 has the same precinct.
+    The folder holds volunteers.html (for each chair the evening, and a blank worksheet; a sheet each for a check-in
+    lead, a hotline operator, data entry and a reviewer; a form for the hotline) and trainer.html (how it goes, cards of
+    what goes wrong, to cut out, and the key to every seat). The same scenario, seed, night and minutes give the same
+    evening as `caucus rehearse`: the chair of seat 3 has the same precinct.
 
     \b
     caucus packet iowa-2020 --seats 12 --pdf
@@ -84,7 +85,7 @@ def packet(
             packet=papers,
             title=scenario.spec.title,
             rules=papers.script.rules,
-            groups=list(dict.fromkeys(group for sheet in papers.sheets for group in sheet.precinct.groups)),
+            groups=list(dict.fromkeys(group for site in papers.script.sites for group in site.groups)),
             letters=LETTERS,
             group_label=group_label,
             style=Markup(style()),

@@ -23,13 +23,19 @@ LENGTHS = ("20", "45", "90")
 @click.command()
 @options.name_or_file
 @click.option(
-    "--host", metavar="ADDRESS", help="Listen there.  [default: this computer's address in the local network]"
+    "--host",
+    metavar="ADDRESS",
+    help="Listen there; 0.0.0.0: everywhere.  [default: this computer's address in the local network]",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8019, show_default=True, help="0: any free one.")
 @click.option("--minutes", type=click.Choice(LENGTHS), default="45", show_default=True, help="How long, about.")
 @click.option("--speed", type=click.FloatRange(1, 60), help="The night's clock.  [default: as the minutes need]")
 @click.option(
-    "--bots", type=click.IntRange(0, 200), default=0, show_default=True, help="Bots play up to so many chairs."
+    "--bots",
+    type=click.IntRange(0, 200),
+    default=0,
+    show_default=True,
+    help="Bots play so many seats: chairs; where there are fewer, one of each other role too.",
 )
 @click.option("--solo", is_flag=True, help="Alone, without a trainer: the clock starts with you. Homework.")
 @click.option("--language", type=click.Choice(["en", "es"]), default="en", show_default=True, help="Of the pages.")
@@ -67,12 +73,12 @@ def rehearse(
     try:
         from simulation.rehearsal.log import Log
         from simulation.rehearsal.running import Rehearsal
-        from simulation.web.server import serve
+        from simulation.web.server import lan_address, serve
     except ModuleNotFoundError as error:
         raise InputError(f"rehearsals need the extra `web` ({error.name} is missing): pip install '.[web]'") from None
 
-    where = file or str(Path("runs", f"rehearsal-{Path(name_or_file).stem}-{secrets.token_hex(3)}.sqlite"))
-    log = Log(where)
+    kept = file or str(Path("runs", f"rehearsal-{Path(name_or_file).stem}-{secrets.token_hex(3)}.sqlite"))
+    log = Log(kept)
     begun = log.begun
     if begun:
         try:
@@ -86,7 +92,7 @@ def rehearse(
         scenario = options.loaded(name_or_file, settings, roster)
         run = scenario.spec.run
         rehearsal = Rehearsal.begin(
-            where,
+            kept,
             scenario,
             seed=seed if seed is not None else run.seed if run else 1,
             night=night,
@@ -105,14 +111,23 @@ def rehearse(
         click.echo(f"{'Goes on' if begun else 'Kept'} in {rehearsal.log.shown}", err=True)
         click.echo(f"Volunteers open {links['url']} and type {links['join_code']}", err=True)
         click.echo(f"The trainer opens {links['trainer_url']}", err=True)
+        if not host and where == "127.0.0.1":
+            click.echo(
+                "No local network was found: only this computer can open these; --host names an address", err=True
+            )
         _qr(f"{links['url']}?code={links['join_code']}")
 
+    where = host or lan_address()
     try:
-        serve(rehearsal, host or lan_address(), port, language=rehearsal.language, ready=ready)
+        serve(rehearsal, where, port, language=rehearsal.language, ready=ready)
     except OSError as error:
-        raise InputError(f"{host or lan_address()}:{port}: cannot listen there: {error.strerror}") from None
+        raise InputError(f"{where}:{port}: cannot listen there: {error.strerror}") from None
     finally:
         rehearsal.close()
+        if rehearsal.log.names_left:
+            click.echo(
+                f"Names that were deleted may still lie in {rehearsal.log.shown}: another program reads it", err=True
+            )
 
 
 _OF_A_NEW_ONE = {  # options that say how a rehearsal begins
@@ -140,20 +155,6 @@ def _goes_on(log: Log, name_or_file: str) -> None:
     held = str(log.settings.get("base") or log.settings["name"])
     if held not in (name_or_file, _named(name_or_file)):
         raise InputError(f"{log.shown}: holds a rehearsal of {held}, not of {name_or_file}")
-
-
-def lan_address() -> str:
-    """This computer's address in the local network; loopback where it is in none. Sends nothing."""
-    import socket
-
-    for family, somewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):  # for documentation
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect((somewhere, 9))  # of a datagram socket: only chooses the way
-            except OSError:
-                continue
-            return str(probe.getsockname()[0])
-    return "127.0.0.1"
 
 
 def _qr(text: str) -> None:

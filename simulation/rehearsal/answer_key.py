@@ -1,19 +1,21 @@
 """What somebody does next who does everything right: for bots, for the answer key on paper, and for tests.
 
-Knows the script and what a seat shows; presses the same buttons as people do.
+Knows the script and what a seat shows; presses the same buttons as people do. At a desk: what a reviewer decides.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from simulation.rehearsal.chair import CHAIR, SECRETARY, ChairSeat
 from simulation.rehearsal.checkin import CheckinSeat
+from simulation.rehearsal.figures import same
 
 if TYPE_CHECKING:
     from simulation.rehearsal.seat import Seat
     from simulation.rehearsal.view import Step
-    from simulation.rehearsal.world import World
+    from simulation.rehearsal.world import Figures, World
 
 
 class Act(NamedTuple):
@@ -99,3 +101,15 @@ def _report(seat: ChairSeat, steps: tuple[Step, ...], world: World) -> Act | Non
     if by_app and app is not None:
         return _press(app, app.buttons[0].action, fields(seat, app))
     return Act("phone", "phone:dial", {})
+
+
+def decision(typed: Figures, again: Figures | None, said: Figures, codes: Sequence[str], asked: bool) -> str:
+    """The button of a reviewer: of a report as typed once and `again` (where that differs), against the worksheet.
+
+    `codes`: what the checks find. `asked`: the chair was called about it before, and stands by the worksheet.
+    """
+    if again is not None:
+        return "first" if same(typed, said) else "second" if same(again, said) else "correct"
+    if not same(typed, said):
+        return "correct"
+    return "send_back" if codes and not asked else "release"

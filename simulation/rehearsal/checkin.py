@@ -70,17 +70,7 @@ class CheckinSeat(Seat):
                 "doors", say("The doors are open"), tuple(story), buttons=buttons, citations=(citations.IN_LINE,)
             )
         elif self.stage in {LINE_AT_SEVEN, HAND_OVER}:
-            sheets = tuple((say("Sheet {number}", number=i), people) for i, people in enumerate(precinct.sheets, 1))
-            yield Step(
-                "hand_over",
-                say("How many checked in?"),
-                (say("The line is empty. The chair asks how many people checked in."),),
-                (Table(say("Names on the sheets"), (say("Sheet"), say("People")), sheets),),
-                (self.field("hand_over", "checked_in", say("People checked in")),),
-                (Button("hand_over", say("Tell the chair")),),
-                hints=(say("Add up the sheets."),),
-                citations=(citations.CHECKED_IN,),
-            )
+            yield self.adding_up()
         else:
             yield Step(
                 "end",
@@ -94,6 +84,20 @@ class CheckinSeat(Seat):
                 ),
                 buttons=(Button("reopen", say("Correct the number"), "other"),),
             )
+
+    def adding_up(self) -> Step:
+        """The number that goes to the chair."""
+        sheets = tuple((say("Sheet {number}", number=i), people) for i, people in enumerate(self.precinct.sheets, 1))
+        return Step(
+            "hand_over",
+            say("How many checked in?"),
+            (say("The line is empty. The chair asks how many people checked in."),),
+            (Table(say("Names on the sheets"), (say("Sheet"), say("People")), sheets),),
+            (self.field("hand_over", "checked_in", say("People checked in")),),
+            (Button("hand_over", say("Tell the chair")),),
+            hints=(say("Add up the sheets."),),
+            citations=(citations.CHECKED_IN,),
+        )
 
     def _do(self, name: str, rest: str, texts: Mapping[str, str], at_ms: int, world: World) -> None:  # noqa: ARG002  # as every seat's
         if name == "close_early":

@@ -49,6 +49,21 @@ _WHY = {
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """Somebody who held a seat for a while."""
+
+    person: int
+    name: str  # "" where names were deleted
+    from_ms: int
+    to_ms: int | None  # None: to the end
+
+    def as_json(self) -> dict[str, Any]:
+        """For `caucus debrief --json`."""
+        until = None if self.to_ms is None else clock(self.to_ms)
+        return {"name": self.name, "from": clock(self.from_ms), "to": until}
+
+
+@dataclass(frozen=True, slots=True)
 class SeatScore:
     """One seat's evening."""
 
@@ -62,6 +77,13 @@ class SeatScore:
     mistakes: tuple[Mistake, ...]  # of people, where there were any
     people: tuple[int, ...] = ()  # the numbers of those who acted there, in order
     authors: tuple[int, ...] = ()  # whose each mistake is
+    holders: tuple[Holder, ...] = ()  # who sat there when, in order: the scores are the seat's, and so all of theirs
+    bots_acted: bool = False
+
+    @property
+    def shared(self) -> bool:
+        """Whether it was more than one person's."""
+        return len({one.person for one in self.holders}) > 1
 
     def as_json(self) -> dict[str, Any]:
         """For `caucus debrief --json`."""
@@ -72,6 +94,7 @@ class SeatScore:
             "precinct": self.precinct,
             "bot": self.bot,
             "stage": self.stage,
+            "held_by": [one.as_json() for one in self.holders],
             "scores": [item.as_json() for item in self.items],
             "mistakes": [
                 {
@@ -330,10 +353,12 @@ def _seat_score(room: Room, seat: Seat, bot: bool) -> SeatScore:
     doing: Any = seat.doing
     if isinstance(doing, PrecinctSeat):
         items = score(doing, room.now_ms, _reports(room, seat.id))
+        if not bot:
+            items = tuple(_of_people(seat, item) for item in items)
     else:
-        items = desk_items(doing)
-    if not bot:
-        items = tuple(_of_people(seat, item) for item in items)
+        items = desk_items(
+            [one for one in doing.work if bot or one.by != BOT], [one for one, _ in _mistakes(seat, bot)]
+        )
     people = tuple(one for one in seat.actors if one > 0)
     named = [room.names.get(one, "") for one in people] or [room.name_of(seat)]
     mistakes = _mistakes(seat, bot)
@@ -348,7 +373,19 @@ def _seat_score(room: Room, seat: Seat, bot: bool) -> SeatScore:
         mistakes=tuple(mistake for mistake, _ in mistakes),
         people=people,
         authors=tuple(author for _, author in mistakes),
+        holders=_holders(room, seat.id),
+        bots_acted=BOT in seat.actors,
     )
+
+
+def _holders(room: Room, seat: str) -> tuple[Holder, ...]:
+    found = [
+        Holder(person, room.names.get(person, ""), stay.from_ms, stay.to_ms)
+        for person in room.people
+        for stay in room.stays_of(person)
+        if stay.seat == seat
+    ]
+    return tuple(sorted(found, key=lambda one: one.from_ms))
 
 
 def _over_everybody(judged: Sequence[SeatScore]) -> tuple[RoomItem, ...]:
@@ -722,9 +759,11 @@ def _observed(room: Room, log: Sequence[Event], people: set[str]) -> Observed:
             add(found.fallback_ms, reporting.app_failed_ms, reporting.other_way_ms)
         elif not isinstance(doing, PrecinctSeat):
             for work in doing.work:
+                if work.by == BOT:
+                    continue
                 found.typed_fields += work.fields
                 found.wrong_fields += work.wrong
-                if seat.role == "operator":
+                if seat.role == "operator" and work.fields:
                     add(found.handling_ms, work.began_ms, work.ended_ms)
     return found
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from simulation.night.order import Call
-from simulation.rehearsal.event import TRAINER
+from simulation.rehearsal.event import NOBODY, TRAINER
+from simulation.rehearsal.figures import array_of, figures_of, same
 from simulation.rehearsal.findings import findings
-from simulation.rehearsal.headquarters import Report, same
+from simulation.rehearsal.headquarters import Report
 from simulation.rehearsal.script import group_label
 from simulation.rehearsal.seat import MOST_TYPED, Mistake, number
 from simulation.rehearsal.view import Button, Field, Option, Stage, Step, Table, Text, say, say_many
@@ -25,19 +26,29 @@ if TYPE_CHECKING:
     from simulation.rehearsal.room import Room
 
 _PARTS = (("first", say("First alignment")), ("final", say("Final alignment")), ("delegates", say("Delegates")))
-_CITATION = say("Reporting: what the signed worksheet says is what is written down.")
+AS_SIGNED = say("Reporting: what the signed worksheet says is what is written down.")
+ANOTHER_WAY = say("A chair whom the app fails reports another way within ten minutes; a PIN is told to nobody.")
+COMPARE = say("A reviewer compares a report with its worksheet; what breaks a rule goes back to its chair once.")
+DECISIONS = {  # a reviewer's buttons
+    "first": say("Take the first entry"),
+    "second": say("Take the second entry"),
+    "release": say("Release"),
+    "correct": say("Enter what the worksheet says"),
+    "send_back": say("Send back to the chair"),
+}
 
 
 @dataclass(slots=True)
-class Typed:
-    """One report that somebody at a desk typed: what debriefs count slips by."""
+class Work:
+    """One report, or call for help, that somebody at a desk dealt with: what debriefs count slips by."""
 
     site: int
     seat: str  # of the caller; "" for a simulated one
     began_ms: int
     ended_ms: int
-    fields: int
+    fields: int  # typed; 0: only decided
     wrong: int
+    by: int  # who: a person's number, BOT or NOBODY
 
 
 class Desk:
@@ -53,7 +64,7 @@ class Desk:
         self.mistakes: list[Mistake] = []
         self.texts: dict[str, str] = {}  # what was typed and not sent yet, or sent back
         self.told: tuple[Text, ...] = ()
-        self.work: list[Typed] = []
+        self.work: list[Work] = []
 
     def stages(self) -> tuple[Stage, ...]:
         """A desk has one part of the evening."""
@@ -69,7 +80,7 @@ class Desk:
     def act(self, action: str, fields: Mapping[str, str], at_ms: int, world: Any) -> None:
         """Do what a button says."""
         for name, value in fields.items():
-            if name in self._names():
+            if name in self.names():
                 self.texts[name] = value[:MOST_TYPED]
         self.told = ()
         self._do(action, fields, at_ms)
@@ -81,7 +92,8 @@ class Desk:
     def _do(self, action: str, fields: Mapping[str, str], at_ms: int) -> None:
         raise NotImplementedError
 
-    def _names(self) -> set[str]:
+    def names(self) -> set[str]:
+        """The fields that a desk has."""
         return {"answer", *(name for name, _ in self._labels())}
 
     def _labels(self) -> Iterator[tuple[str, Text]]:
@@ -146,6 +158,8 @@ class Desk:
         pairs: list[tuple[Text, int, int]] = [(say("Eligible people counted (N)"), said.attendees, typed.attendees)]
         for part, label in _PARTS:
             name = {"first": "first_alignment"}.get(part, part)
+            if self.room.setting.ballot and part != "final":
+                continue  # nobody reads it aloud, and no field is there for it
             for group in self.room.setting.groups:
                 one, other = getattr(said, name).get(group, 0), getattr(typed, name).get(group, 0)
                 pairs.append((say("{part}: {group}", part=label, group=group_label(group)), one, other))
@@ -153,14 +167,18 @@ class Desk:
         for label, right, given in wrong:
             value = say("{field}: {number}", field=label, number=given)
             wanted = say("{field}: {number}", field=label, number=right)
-            self.mistakes.append(Mistake("keying", self.stage, at_ms, value, wanted, _CITATION))
+            self.mistakes.append(Mistake("keying", self.stage, at_ms, value, wanted, AS_SIGNED))
         return len(wrong)
 
-    def _count_fields(self) -> int:
-        return sum(1 for _ in self._labels())
+    def _worked(self, site: int, seat: str, began_ms: int, at_ms: int, wrong: int | None = None) -> None:
+        """Write down what was done here. `wrong`: of the numbers typed; None where only something was decided."""
+        there = self.room.seats.get(self.name)
+        fields = 0 if wrong is None else sum(1 for _ in self._labels())
+        by = there.actor if there is not None else NOBODY  # at the trainer's own telephone
+        self.work.append(Work(site, seat, began_ms, at_ms, fields, wrong or 0, by))
 
 
-_HELP = (
+ADVICE = (  # what an operator can tell a chair whom the app failed; the first is right
     Option("fallback", say("“Try once more; then call in the report, or text a photo if you were given a number.”")),
     Option("again", say("“Keep trying the app until it works.”")),
     Option("pin", say("“Tell me your PIN, and I will try it for you.”")),
@@ -177,13 +195,14 @@ class OperatorDesk(Desk):
     def __init__(self, name: str, room: Room) -> None:
         super().__init__(name, room)
         self.spoken = 0  # how many lines of his report a simulated caller has read
+        self.calls = 0  # that came to this desk
 
     def steps(self, at_ms: int, world: Any, aids: frozenset[str]) -> tuple[Step, ...]:
         """The call, or what there is to do without one."""
         line = self.room.hotline.line
         queue = self.room.hotline.queue()
         state = say_many("{count} caller is on hold.", "{count} callers are on hold.", queue.waiting)
-        call = self._current()
+        call = self.call()
         if call is None:
             ready = self.name in line.ready
             wait = say("You are ready. The next call comes to you.") if ready else say("You are not taking calls.")
@@ -201,18 +220,18 @@ class OperatorDesk(Desk):
             return (self._human(seat, story, hang_up),)
         if call.silent:
             story.append(say("Nobody can be heard."))
-            return (Step("desk:silent", say("A call"), tuple(story), buttons=(hang_up,), place="desk"),)
+            return (Step(self._of_call("silent"), say("A call"), tuple(story), buttons=(hang_up,), place="desk"),)
         if call.about is Call.NUISANCE:
             story.append(say("“Is this the number from the internet?”"))
-            return (Step("desk:stranger", say("A call"), tuple(story), buttons=(hang_up,), place="desk"),)
+            return (Step(self._of_call("stranger"), say("A call"), tuple(story), buttons=(hang_up,), place="desk"),)
         precinct = self._precinct(call.site)
         if call.about is Call.HELP:
             story.append(say("“This is {precinct}. The app does not take my PIN. What now?”", precinct=precinct))
-            answer = Field("answer", "choice", say("What do you say?"), self.texts.get("answer", ""), _HELP)
+            answer = Field("answer", "choice", say("What do you say?"), self.texts.get("answer", ""), ADVICE)
             done = Button("helped", say("Say it and end the call"))
             return (
                 Step(
-                    "desk:help",
+                    self._of_call("help"),
                     say("A call for help"),
                     tuple(story),
                     fields=(answer,),
@@ -225,7 +244,7 @@ class OperatorDesk(Desk):
             story.append(say("You are told to ask {precinct} for its result. It is held already.", precinct=precinct))
             return (
                 Step(
-                    "desk:callback",
+                    self._of_call("callback"),
                     say("A call out"),
                     tuple(story),
                     buttons=(Button("helped", say("Say that nothing is missing, and end the call")),),
@@ -238,7 +257,7 @@ class OperatorDesk(Desk):
         buttons += [*self._saves("other" if buttons else "main"), hang_up]
         return (
             Step(
-                "desk:report",
+                self._of_call("report"),
                 say("A report"),
                 (*story, *said),
                 fields=self._fields(),
@@ -263,7 +282,7 @@ class OperatorDesk(Desk):
             tables = (self._table(say("What the caller says"), said),)
         save = self._saves("main") if complete is not None else ()
         return Step(
-            "desk:report",
+            self._of_call("report"),
             say("A report"),
             tuple(story),
             tables=tables,
@@ -275,7 +294,7 @@ class OperatorDesk(Desk):
 
     def _do(self, action: str, fields: Mapping[str, str], at_ms: int) -> None:
         line = self.room.hotline.line
-        call = self._current()
+        call = self.call()
         if call is None:
             if action == "ready":
                 line.sits_down(self.name)
@@ -294,20 +313,18 @@ class OperatorDesk(Desk):
         elif action == "hang_up":
             if reports:
                 why = say("You hung up on a report.")
-                self.mistakes.append(Mistake("hung_up", self.stage, at_ms, why, say("Take the report."), _CITATION))
+                self.mistakes.append(Mistake("hung_up", self.stage, at_ms, why, say("Take the report."), AS_SIGNED))
             self._end(heard=not reports)
 
     def _helped(self, call: Calling, at_ms: int) -> None:
         if call.about is Call.HELP:
-            answer = next((one for one in _HELP if one.value == self.texts.get("answer", "")), None)
+            answer = next((one for one in ADVICE if one.value == self.texts.get("answer", "")), None)
             if answer is None:
                 self.told = (say("Please choose one of the answers."),)
                 return
-            if answer is not _HELP[0]:
-                rule = say(
-                    "A chair whom the app fails reports another way within ten minutes; a PIN is told to nobody."
-                )
-                self.mistakes.append(Mistake("advice", self.stage, at_ms, answer.label, _HELP[0].label, rule))
+            if answer is not ADVICE[0]:
+                self.mistakes.append(Mistake("advice", self.stage, at_ms, answer.label, ADVICE[0].label, ANOTHER_WAY))
+            self._worked(call.site, "", call.answered, at_ms)
         self._end(heard=True)
 
     def _saves(self, kind: Literal["main", "other"]) -> tuple[Button, ...]:
@@ -318,17 +335,16 @@ class OperatorDesk(Desk):
 
     def _save(self, call: Calling, seat: str, at_ms: int, *, pause: bool) -> None:
         hotline = self.room.hotline
-        said = hotline.said_by(self.name) if seat else self._worksheet(call.site)
+        said = hotline.said_by(self.name) if seat else self.worksheet(call.site)
         if said is None:
             self.told = (say("The caller has not said anything yet."),)
             return
         typed = self._figures()
         if typed is None:
             return
-        wrong = self._slips(said, typed, at_ms)
-        self.work.append(Typed(call.site, seat, call.answered, at_ms, self._count_fields(), wrong))
+        self._worked(call.site, seat, call.answered, at_ms, self._slips(said, typed, at_ms))
         if not seat:
-            hotline.rest.held.typed[call.site] = hotline.array_of(typed)
+            hotline.rest.held.typed[call.site] = array_of(self.room.setting, typed)
         self._end(heard=True, pause=pause)
         if seat:
             self.room.headquarters.by_operator(seat, call.site, said, typed, self.name)
@@ -344,19 +360,24 @@ class OperatorDesk(Desk):
     def begins(self) -> None:
         """A call comes to this desk: what was typed for another one is forgotten."""
         self.texts, self.spoken, self.told = {}, 0, ()
+        self.calls += 1
 
-    def _current(self) -> Calling | None:
+    def _of_call(self, name: str) -> str:
+        """A step of this call: what was typed for one caller never counts for the next."""
+        return f"desk:{name}#{self.calls}"
+
+    def call(self) -> Calling | None:
         """The call on this desk's line."""
         return self.room.hotline.line.talking.get(self.name)
 
-    def _worksheet(self, site: int) -> Figures:
+    def worksheet(self, site: int) -> Figures:
         """What a simulated chair reads from: his worksheet, with his errors."""
         setting = self.room.setting
-        return self.room.hotline.figures_of(setting.worksheets[0][site], setting.rooms[site].counted)
+        return figures_of(setting, setting.worksheets[0][site], setting.rooms[site].counted)
 
     def _lines(self, site: int) -> list[Text]:
         """A report, number by number."""
-        figures = self._worksheet(site)
+        figures = self.worksheet(site)
         lines = [
             say("“This is {precinct}. I have a result to report.”", precinct=self._precinct(site)),
             say("“We counted {people} people.”", people=figures.attendees),
@@ -383,44 +404,63 @@ class OperatorDesk(Desk):
         return precinct if precinct.startswith(county) else f"{county}, {precinct}"
 
 
-class EntryDesk(Desk):
-    """Data entry: keys a second time what an operator wrote, or types a photo."""
-
-    role = "entry"
-    label = say("At data entry")
+class PaperDesk(Desk):
+    """A desk that works on one report after another, and never on one that another such desk has."""
 
     def __init__(self, name: str, room: Room) -> None:
         super().__init__(name, room)
-        self.number = 0  # of the report that is being typed
-        self.since_ms = 0
+        self.number = 0  # of the report in hand
+        self.since_ms = 0  # when it was taken
+
+    def advance(self, at_ms: int, world: Any) -> None:
+        """Take the next report, if there is one."""
+        self.take()
 
     def take(self) -> None:
-        """Take the oldest report that nobody else has, unless one is in hand."""
-        if self._report() is not None:
+        """Take the oldest report that nobody else has, unless one is in hand; with nobody here, put it back."""
+        if not self.room.seats[self.name].attended:
+            self.number = 0
+            return
+        if self.report() is not None:
             return
         self.number, self.texts = 0, {}
-        others = {desk.number for desk in self._others()}
+        others = {
+            seat.doing.number
+            for seat in self.room.seats.values()
+            if isinstance(seat.doing, PaperDesk) and seat.role == self.role
+        }
         reports = self.room.headquarters.reports
         found = next((one for one in reports if self._wants(one) and one.number not in others), None)
         if found is not None:
             self.number, self.since_ms = found.number, self.room.now_ms
 
-    def _report(self) -> Report | None:
+    def report(self) -> Report | None:
         """The report in hand."""
         report = self.room.headquarters.reports[self.number - 1] if self.number else None
         return report if report is not None and self._wants(report) else None
 
     def _wants(self, report: Report) -> bool:
-        return report.state == "to key again" or (report.state == "to type" and report.via == "photo")
+        """Whether there is something to do here for a report."""
+        raise NotImplementedError
 
-    def _others(self) -> Iterator[EntryDesk]:
-        for seat in self.room.seats.values():
-            if isinstance(seat.doing, EntryDesk) and seat.doing is not self:
-                yield seat.doing
+
+class EntryDesk(PaperDesk):
+    """Data entry: keys a second time what an operator wrote, or types a photo."""
+
+    role = "entry"
+    label = say("At data entry")
+
+    @staticmethod
+    def source(report: Report) -> Figures:
+        """What is keyed: an operator's form, or a photo of the worksheet."""
+        return report.typed if report.typed is not None else report.said
+
+    def _wants(self, report: Report) -> bool:
+        return report.state == "to key again" or (report.state == "to type" and report.via == "photo")
 
     def steps(self, at_ms: int, world: Any, aids: frozenset[str]) -> tuple[Step, ...]:
         """The form to key."""
-        report = self._report()
+        report = self.report()
         if report is None:
             return (
                 Step(
@@ -432,7 +472,7 @@ class EntryDesk(Desk):
                 ),
             )
         precinct = self.room.precinct_of(self.room.seats[report.seat])
-        source = report.typed if report.typed is not None else report.said
+        source = self.source(report)
         title = say("What the operator wrote") if report.typed is not None else say("The photo of the worksheet")
         return (
             Step(
@@ -447,38 +487,38 @@ class EntryDesk(Desk):
             ),
         )
 
-    def advance(self, at_ms: int, world: Any) -> None:
-        """Take the next report, if there is one."""
-        self.take()
-
     def _do(self, action: str, fields: Mapping[str, str], at_ms: int) -> None:
-        report = self._report()
+        report = self.report()
         if report is None or action != "keyed":
             return
         typed = self._figures()
         if typed is None:
             return
-        source = report.typed if report.typed is not None else report.said
-        wrong = self._slips(source, typed, at_ms)
-        self.work.append(Typed(report.site, report.seat, self.since_ms, at_ms, self._count_fields(), wrong))
+        source = self.source(report)
+        self._worked(report.site, report.seat, self.since_ms, at_ms, self._slips(source, typed, at_ms))
         self.number, self.texts = 0, {}
         self.told = (say("Saved."),)
         self.room.headquarters.keyed_again(report, typed, self.name)
         self.take()
 
 
-class ReviewDesk(Desk):
+def decisions(differs: bool) -> tuple[str, ...]:
+    """What a reviewer can do with a report, of which the two entries differ or not."""
+    return (*(("first", "second") if differs else ("release",)), "correct", "send_back")
+
+
+class ReviewDesk(PaperDesk):
     """A reviewer: sees what the checks found, and releases a report or sends it back to its chair."""
 
     role = "reviewer"
     label = say("At the review desk")
 
-    def _report(self) -> Report | None:
-        return next(iter(self.room.headquarters.waiting("in review")), None)
+    def _wants(self, report: Report) -> bool:
+        return report.state == "in review"
 
     def steps(self, at_ms: int, world: Any, aids: frozenset[str]) -> tuple[Step, ...]:
-        """The oldest report that the checks stopped."""
-        report = self._report()
+        """A report that the checks stopped."""
+        report = self.report()
         if report is None or report.typed is None:
             return (
                 Step(
@@ -487,18 +527,14 @@ class ReviewDesk(Desk):
             )
         precinct = self.room.precinct_of(self.room.seats[report.seat])
         tables = [self._table(say("First entry"), report.typed)]
-        buttons = []
         story = [say("Counted: {people} people.", people=report.typed.attendees), *findings(report.codes)]
         if report.differs and report.again is not None:
             tables.append(self._table(say("Second entry"), report.again))
             story.append(say("The two entries differ."))
-            buttons += [Button("first", say("Take the first entry")), Button("second", say("Take the second entry"))]
         tables.append(self._table(say("The worksheet, as the chair reads it to you"), report.said))
-        if not report.differs:
-            buttons.append(Button("release", say("Release")))
-        buttons += [
-            Button("correct", say("Enter what the worksheet says"), "other"),
-            Button("send_back", say("Send back to the chair"), "other"),
+        buttons = [
+            Button(name, DECISIONS[name], "other" if name in ("correct", "send_back") else "main")
+            for name in decisions(report.differs)
         ]
         return (
             Step(
@@ -513,41 +549,50 @@ class ReviewDesk(Desk):
         )
 
     def _do(self, action: str, fields: Mapping[str, str], at_ms: int) -> None:
-        report = self._report()
+        report, began_ms = self.report(), self.since_ms
+        if report is not None and report.typed is not None and self._decides(report, report.typed, action, at_ms):
+            self._worked(report.site, report.seat, began_ms, at_ms)
+
+    def _decides(self, report: Report, typed: Figures, action: str, at_ms: int) -> bool:
+        """Do it, and say what came of it; False for what cannot be done with this report."""
         office = self.room.headquarters
-        if report is None or report.typed is None:
-            return
-        if action == "first" and report.differs:
-            office.take(report, report.typed, self.name)
-            self.told = (say("The first entry counts."),)
-        elif action == "second" and report.again is not None and report.differs:
-            office.take(report, report.again, self.name)
-            self.told = (say("The second entry counts."),)
-        elif action == "correct":
-            office.take(report, report.said, self.name)
-            self.told = (say("The report says what the worksheet says."),)
-        elif action == "send_back":
-            if same(report.typed, report.said) and not report.codes:
+        if action == "send_back":
+            if same(typed, report.said) and not report.codes:
                 self._err("sent_back", at_ms, say("A report that breaks no rule was sent back."))
             office.send_back(report, self.name)
             self.told = (say("The chair is called."),)
-            return
-        elif action == "release" and not report.differs:
-            if not same(report.typed, report.said):
-                self._err("released", at_ms, say("A report was released that is not what the worksheet says."))
-            elif report.codes and not any(one.called_back for one in office.reports if one.seat == report.seat):
+            return True
+        if action == "release" and not report.differs:
+            if self._compares(report, at_ms) and report.codes and not office.asked(report):
                 self._err(
                     "released", at_ms, say("A report that breaks a rule was released before its chair was asked.")
                 )
             office.release(report, self.name)
             self.told = (say("Released."),)
-            return
+            return True
+        if action == "correct":
+            office.take(report, report.said, self.name)
+            self.told = (say("The report says what the worksheet says."),)
+        elif action == "first" and report.differs:
+            office.take(report, typed, self.name)
+            self.told = (say("The first entry counts."),)
+        elif action == "second" and report.differs and report.again is not None:
+            office.take(report, report.again, self.name)
+            self.told = (say("The second entry counts."),)
         else:
-            return
+            return False
         report.codes = office.codes(report)
         if not report.codes:
+            self._compares(report, at_ms)
             office.release(report, self.name)
+        return True
+
+    def _compares(self, report: Report, at_ms: int) -> bool:
+        """Whether what is released is what the worksheet says; a mistake where it is not."""
+        right = report.typed is not None and same(report.typed, report.said)
+        if not right:
+            self._err("released", at_ms, say("A report was released that is not what the worksheet says."))
+        return right
 
     def _err(self, kind: str, at_ms: int, given: Text) -> None:
-        rule = say("A reviewer compares a report with its worksheet; what breaks a rule goes back to its chair once.")
-        self.mistakes.append(Mistake(kind, self.stage, at_ms, given, say("Compare, then decide."), rule))
+        self.mistakes.append(Mistake(kind, self.stage, at_ms, given, say("Compare, then decide."), COMPARE))

@@ -13,6 +13,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simulation.rehearsal import bots
 from simulation.rehearsal.answer_key import next_act
 from simulation.rehearsal.event import ROOM, TRAINER, Event
 from simulation.rehearsal.injects import EFFECTS, catalog
@@ -30,7 +31,7 @@ EVENTS: Mapping[str, str] = {
     "joined": "`{person, catch_up?}`, or `{bot: true}`: somebody takes the seat; his name stands in another table",
     "left": "`{}`: the seat is free",
     "reassigned": "`{to}`: two seats change people",
-    "bot": "`{on}`: a bot plays a chair's seat on, and whoever sat there is free",
+    "bot": "`{on}`: a bot plays the seat on, a call that is on included, and whoever sat there is free; or it stops",
     "branched": "`{}`: here another rehearsal begins; everybody of the one before is gone",
     "connected": "`{}`: a page of the seat is open",
     "disconnected": "`{}`: it is not any more",
@@ -94,6 +95,8 @@ def markdown() -> str:
         *_controls(),
         _SCORES,
         _scores(),
+        _BOTS,
+        _errors_of_bots(),
     ]
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
@@ -152,13 +155,39 @@ def _scores() -> str:
     )
 
 
+def _errors_of_bots() -> str:
+    cases = (
+        f"one in {bots.WRONG_CASE}; one in {bots.WRONG_CASE_UNTRAINED} where the night drafts somebody untrained (J)"
+    )
+    rows = (
+        ("chair", "a worksheet", "`chairs.arithmetic_errors`, as the simulated chair of this precinct tonight"),
+        ("chair", "a number typed into the app", "`headquarters.keying.app`"),
+        ("chair, check-in lead", "a decision", cases),
+        (
+            "check-in lead",
+            "the sheets added up",
+            f"one in {bots.WRONG_SUM} (J: about as often as a chair's arithmetic)",
+        ),
+        ("operator", "a number typed from the telephone", "`headquarters.keying.phone`"),
+        ("operator", "advice to a chair whom the app failed", f"one in {bots.WRONG_ADVICE} (J)"),
+        ("data entry", "a number keyed again, or from a photo", "`headquarters.keying.inbox`"),
+        (
+            "reviewer",
+            "another number than the worksheet's, or a broken rule, overlooked",
+            f"one in {bots.OVERLOOKED} each (J: nobody has counted it)",
+        ),
+    )
+    lines = [f"| {role} | {what} | {rate} |" for role, what, rate in rows]
+    return "\n".join(["| bot | what goes wrong | how often |", "|---|---|---|", *lines])
+
+
 def _items() -> Iterator[Item]:
     """Every item that is scored, of seats on which nothing was done yet."""
     from simulation.rehearsal.score import desk_items, score
 
     for seat in _room().seats.values():
         doing: Any = seat.doing
-        yield from score(doing, 0) if isinstance(doing, Seat) else desk_items(doing)
+        yield from score(doing, 0) if isinstance(doing, Seat) else desk_items(doing.work, doing.mistakes)
 
 
 # Controls
@@ -358,6 +387,19 @@ _CONTROLS = """\
 Accessible names in English; tests and programs that drive the pages use them. Each step is a form with `data-step`;
 fields have their `name`, buttons the action as their `value`. GROUP stands for a group's name as on the page, NUMBER
 for a number. Names of what stands around the steps are in [rehearsal-pages.md](rehearsal-pages.md#names-of-controls).
+"""
+
+_BOTS = """\
+## Bots
+
+A bot presses the buttons that people have, takes the time that simulated people take, and errs as the night's model
+says; what it does follows from scenario, seed and night. `--bots N` plays chair-1 to chair-N; where the night has fewer
+precincts, then checkin-1, operator-1, entry-1 and reviewer-1. More are not needed: at the hotline and at headquarters
+simulated operators, readers and reviewers stand in wherever no seat is taken, so that reports are released in a room of
+chairs alone. Only a second entry needs somebody at data entry. "Let a bot play on" works for every seat, also in the
+middle of a call; whoever joins in its role takes the seat back. Where people took part, what bots did is nobody's.
+
+Rates that are keys belong to the scenario; **J** marks assumptions of ours.
 """
 
 _SCORES = """\

@@ -12,15 +12,11 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from simpy import Event as SimPyEvent
 
-from simulation.night import records
 from simulation.night.order import Channel, Rank, Stream
-from simulation.night.reporting import screen
-from simulation.randomness import Integers
+from simulation.rehearsal.figures import codes, keyed, same
 from simulation.rehearsal.world import Figures
-from simulation.rules.record import explain
 
 if TYPE_CHECKING:
     from simulation.rehearsal.room import Room
@@ -95,13 +91,12 @@ class Headquarters:
         """The chair typed it himself."""
         self._arrives(seat, site, "app", figures, figures, "")
 
-    def by_phone(self, seat: str, site: int, said: Figures, keyed: Integers | None, operator: str) -> None:
-        """An operator wrote down what he heard; a simulated one (`keyed`: to be typed) with the night's errors."""
-        typed = said if keyed is None else self._keyed(site, said, keyed, Channel.PHONE)
-        self._arrives(seat, site, "phone", said, typed, operator)
+    def by_phone(self, seat: str, site: int, said: Figures) -> None:
+        """A simulated operator wrote down what he heard, with the night's errors."""
+        self._arrives(seat, site, "phone", said, keyed(self.room.setting, site, said, Channel.PHONE), "")
 
     def by_operator(self, seat: str, site: int, said: Figures, typed: Figures, operator: str) -> None:
-        """An operator of flesh and blood wrote down what he heard."""
+        """An operator at a desk of the room wrote down what he heard."""
         self._arrives(seat, site, "phone", said, typed, operator)
 
     def by_photo(self, seat: str, site: int, figures: Figures) -> bool:
@@ -162,24 +157,8 @@ class Headquarters:
         hotline.rest.inbox.done()
         report.being_read = False
         if report.state == "to type":
-            report.typed = self._keyed(report.site, report.said, hotline.array_of(report.said), Channel.INBOX)
+            report.typed = keyed(setting, report.site, report.said, Channel.INBOX)
             self._is_typed(report)
-
-    def _keyed(self, site: int, said: Figures, record: Integers, channel: Channel) -> Figures:
-        """What a simulated clerk types, with the night's keying errors at this precinct's address."""
-        setting = self.room.setting
-        luck, office = setting.luck, setting.office
-        typed = np.zeros_like(record)
-        records.key(
-            *(luck.seed, luck.night, int(setting.roster.places[site])),
-            int(office.field_share[channel]),
-            office.ballot,
-            office.kinds,
-            record,
-            setting.worksheets[0][(site + 1) % setting.sites],
-            typed,
-        )
-        return self.room.hotline.figures_of(typed, said.attendees)
 
     # Checks
 
@@ -212,17 +191,9 @@ class Headquarters:
 
     def codes(self, report: Report) -> tuple[str, ...]:
         """What the checks find: keys of `rules.record.KINDS`, and "attendance"."""
-        figures = report.typed
-        assert figures is not None  # only what is typed is checked
+        assert report.typed is not None  # only what is typed is checked
         precinct = self.room.seats[report.seat].precinct
-        delegates = int(precinct.delegates) if precinct is not None else 0
-        office = self.room.setting.office
-        record = self.room.hotline.array_of(figures)
-        found = int(screen(record, delegates, office.regime, office.ballot, office.checks))
-        codes = explain(found)
-        if office.checks and sum(figures.first_alignment.values()) != figures.attendees and not office.ballot:
-            codes.append("attendance")
-        return tuple(codes)
+        return codes(self.room.setting, report.typed, int(precinct.delegates) if precinct is not None else 0)
 
     def _is_reviewed(self, report: Report) -> Generator[SimPyEvent, object, None]:
         """A simulated reviewer compares it with what the chair says; his errors stay, and he is called back once."""
@@ -235,11 +206,14 @@ class Headquarters:
             return
         self.take(report, report.said, "")
         report.codes = self.codes(report)
-        known = [one for one in self.reports if one.seat == report.seat and one.called_back]
-        if report.codes and not known:
+        if report.codes and not self.asked(report):
             self.send_back(report, "")
         else:
             self._release(report)
+
+    def asked(self, report: Report) -> bool:
+        """Whether a precinct's chair was called about a report already: once is enough."""
+        return any(one.called_back for one in self.reports if one.seat == report.seat)
 
     def take(self, report: Report, figures: Figures, reviewer: str) -> None:
         """A reviewer decides which figures are the chair's."""
@@ -275,22 +249,10 @@ class Headquarters:
             report.caught.append("chair")
 
     def _staffed(self, role: str) -> bool:
-        return any(seat.role == role and seat.person is not None for seat in self.room.seats.values())
+        return any(seat.role == role and seat.attended for seat in self.room.seats.values())
 
     def _tell_desks(self) -> None:
         for name, seat in self.room.seats.items():
-            if seat.role == "entry":
-                seat.doing.take()  # type: ignore[attr-defined]  # an EntryDesk: which desks there are, the room knows
             if seat.role in ("entry", "reviewer"):
+                seat.doing.take()  # type: ignore[attr-defined]  # a desk that works on reports, as the room knows
                 self.room.touched.add(name)
-
-
-def same(one: Figures, other: Figures) -> bool:
-    """Whether two reports say the same; groups without anybody may be left out."""
-
-    def plain(counts: Mapping[str, int]) -> dict[str, int]:
-        return {group: count for group, count in counts.items() if count}
-
-    return one.attendees == other.attendees and all(
-        plain(getattr(one, part)) == plain(getattr(other, part)) for part in ("first_alignment", "final", "delegates")
-    )

@@ -21,7 +21,6 @@ from simulation.night.model.evening import Asking, Evening, Process
 from simulation.night.model.headquarters import Headquarters as ModelHeadquarters
 from simulation.night.model.hotline import Calling, Hotline
 from simulation.night.order import Call, Channel, Kind, Outcome, Rank
-from simulation.night.records import DELEGATES, FINAL, FIRST
 from simulation.night.reporting import HELP_ENTITY, call_of, rota, screen
 from simulation.night.rooms import Room as RoomOfSite
 from simulation.randomness import Integers
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
 _MINUTE = 60_000
 _HOUR = 3_600_000
 _NO_LIMIT_MS = 20 * 24 * _HOUR  # people hold as long as they like
-_SAYS_NOTHING_MS = 45 * _MINUTE  # then a simulated operator gives a silent person up
-_LEAST_TYPING_MS = 30_000
+SAYS_NOTHING_MS = 45 * _MINUTE  # then a simulated operator gives a silent person up
+LEAST_TYPING_MS = 30_000
 
 
 class Line(Hotline):
@@ -171,7 +170,7 @@ class Line(Hotline):
         self.busy += 1
         call.answered = int(self.clock.now)
         self._tell(Kind.ANSWERED, call, call.answered - call.dialed)
-        due = call.answered + (call.handling if call.silent else _SAYS_NOTHING_MS)
+        due = call.answered + (call.handling if call.silent else SAYS_NOTHING_MS)
         self.ends_at(call, due)
         self.answered(seat, call, "")
 
@@ -297,7 +296,7 @@ class PracticeHotline:
         self.phones: dict[str, _Phone] = {}
         self.touched: set[str] = set()
         self.begins: Callable[[str], None] = lambda operator: None
-        self.typed: Callable[[str, int, Figures, Integers, str], None] = lambda seat, site, said, keyed, operator: None
+        self.typed: Callable[[str, int, Figures], None] = lambda seat, site, said: None
 
     @property
     def simulated_operators(self) -> bool:
@@ -390,7 +389,7 @@ class PracticeHotline:
         if phone.operator:
             self.touched.add(phone.operator)
         elif not call.silent:
-            self.line.ends_at(call, self.now_ms + max(_LEAST_TYPING_MS, call.handling // 4))
+            self.line.ends_at(call, self.now_ms + max(LEAST_TYPING_MS, call.handling // 4))
 
     def _phone(self, seat: str) -> _Phone:
         return self.phones.setdefault(seat, _Phone())
@@ -435,7 +434,7 @@ class PracticeHotline:
         else:
             phone.ended_as = say("The operator thanked you and hung up.")
             if not phone.operator:  # an operator of flesh and blood has typed it himself
-                self.typed(seat, call.site, phone.said, self.array_of(phone.said), "")
+                self.typed(seat, call.site, phone.said)
 
     # Desks
 
@@ -465,23 +464,3 @@ class PracticeHotline:
             held=int((self.rest.headquarters.received_at >= 0).sum()),
             sites=self.setting.sites,
         )
-
-    # Figures
-
-    def array_of(self, figures: Figures) -> Integers:
-        """Figures as a record of the night: int64[3, groups]."""
-        found = np.zeros((3, len(self.setting.groups)), np.int64)
-        rows = ((FIRST, figures.first_alignment), (FINAL, figures.final), (DELEGATES, figures.delegates))
-        for row, counts in rows:
-            for group, count in counts.items():
-                if group in self.setting.groups:
-                    found[row, self.setting.groups.index(group)] = min(max(0, int(count)), 1 << 40)
-        return found
-
-    def figures_of(self, record: Integers, attendees: int) -> Figures:
-        """A record of the night as figures."""
-        rows = [
-            {group: int(count) for group, count in zip(self.setting.groups, row, strict=True) if count}
-            for row in (record[FIRST], record[FINAL], record[DELEGATES])
-        ]
-        return Figures(attendees, *rows)

@@ -38,6 +38,7 @@ from simulation.errors import InputError
 from simulation.rehearsal.event import Event
 
 FORMAT = 1
+_BUSY_MS, _WIPE_MS = 5_000, 100  # how long a writer waits for others; nobody's page waits for readers of names
 
 _METADATA = MetaData()
 _REHEARSALS = Table(
@@ -82,6 +83,7 @@ class Log:
         self.where = str(where)
         self.rehearsal = rehearsal
         self._lock: IO[bytes] | Connection | None = None
+        self.names_left = False  # names that were deleted may still lie in the file
         self._engine = _engine(self.where, "NORMAL")
         self._pulse = _engine(self.where, "FULL")
         try:
@@ -143,6 +145,8 @@ class Log:
             connection.commit()
             self._lock = connection
             return
+        self.names_left = not self.names()  # deleted by a server that ended before the file was rid of them
+        self._wipe()
         if self._engine.url.database in (None, "", ":memory:"):
             return
         try:
@@ -165,6 +169,7 @@ class Log:
         here = _REHEARSALS.c.rehearsal == self.rehearsal
         with self._pulse.begin() as connection:
             connection.execute(update(_REHEARSALS).where(here).values(alive_wall_ms=wall_ms))
+        self._wipe()
 
     def last_alive_ms(self) -> int:
         """When a server last said so."""
@@ -219,15 +224,30 @@ class Log:
             return {row.person: row.name for row in connection.execute(wanted)}
 
     def delete_names(self) -> None:
-        """Forget every name, in the file's free pages too."""
+        """Forget every name, in a file's free pages and its journal too.
+
+        Whoever reads the file at that moment hinders the latter: then `names_left`, and `alive` tries again.
+        """
         with self._engine.begin() as connection:
             connection.execute(delete(_PEOPLE).where(_PEOPLE.c.rehearsal == self.rehearsal))
-        if self._engine.dialect.name == "sqlite":
-            with self._engine.connect() as connection:
-                connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+        self.names_left = self._engine.dialect.name == "sqlite"
+        self._wipe()
+
+    def _wipe(self) -> None:
+        """Take over the journal into the file, and empty it: it holds what was written before, names too."""
+        if not self.names_left:
+            return
+        with self._engine.connect() as connection:
+            connection.execute(text(f"PRAGMA busy_timeout={_WIPE_MS}"))
+            try:
+                busy, *_ = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()
+            finally:
+                connection.execute(text(f"PRAGMA busy_timeout={_BUSY_MS}"))
+        self.names_left = bool(busy)
 
     def close(self) -> None:
         """Let go of the file."""
+        self._wipe()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -256,7 +276,12 @@ def _engine(where: str, synchronous: str) -> Engine:
 
         def prepared(connection: Any, _record: object) -> None:
             # waiting for the disk at each event would hold up everybody's page; what is deleted is overwritten
-            for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "secure_delete=ON", "busy_timeout=5000"):
+            for pragma in (
+                "journal_mode=WAL",
+                f"synchronous={synchronous}",
+                "secure_delete=ON",
+                f"busy_timeout={_BUSY_MS}",
+            ):
                 connection.execute(f"PRAGMA {pragma}").close()
 
         listen.listen(engine, "connect", prepared)

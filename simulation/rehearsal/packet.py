@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from simulation.errors import InputError
 from simulation.rehearsal import citations, worksheet_steps
 from simulation.rehearsal.chair import ChairSeat
+from simulation.rehearsal.desk_papers import DeskSheet, desk_sheets
 from simulation.rehearsal.injects import Inject, catalog, from_scenario
 from simulation.rehearsal.script import group_label
 from simulation.rehearsal.view import Table, Text, say, say_many
@@ -65,13 +66,14 @@ class Packet:
     """All that is printed for one evening."""
 
     script: Script
-    sheets: tuple[Sheet, ...]
+    sheets: tuple[Sheet, ...]  # of chairs
+    desks: tuple[DeskSheet, ...]  # one of each other role
     injects: tuple[Inject, ...]
     clock: tuple[tuple[int, int], ...]  # minutes since the rehearsal began, and the night's time, ms
 
 
 def packet(script: Script, seats: int) -> Packet:
-    """The paper of so many chairs. InputError where the night has fewer precincts."""
+    """The paper of so many chairs and of one of each other role. InputError where the night has fewer precincts."""
     if seats > len(script.sites):
         raise InputError(f"--seats {seats}: this night has {len(script.sites)} precincts to rehearse")
     every = 5 if script.minutes <= 45 else 10
@@ -79,6 +81,7 @@ def packet(script: Script, seats: int) -> Packet:
     return Packet(
         script,
         tuple(_sheet(site, f"chair-{number}") for number, site in enumerate(script.sites[:seats], start=1)),
+        desk_sheets(script, seats),
         (*from_scenario(script.scenario), *catalog()),
         tuple((minute, script.begins_ms + int(minute * MINUTE * script.speed)) for minute in minutes),
     )

@@ -113,6 +113,11 @@ class Seat:
     actor: int = NOBODY  # who acted last: a person's number, BOT or NOBODY
 
     @property
+    def attended(self) -> bool:
+        """Whether a person or a bot is there."""
+        return self.person is not None or self.bot
+
+    @property
     def actors(self) -> tuple[int, ...]:
         """Everybody who acted here, in the order of the evening; a bot is BOT."""
         return tuple(dict.fromkeys(one for there in self.did.values() for one in there))
@@ -326,7 +331,7 @@ class Room:
         reached = sorted(
             (_ORDER.get(seat.stage, 0), seat.stage)
             for seat in self.seats.values()
-            if seat.role == "chair" and (seat.person is not None or seat.bot)
+            if seat.role == "chair" and seat.attended
         )
         return reached[len(reached) // 2][1] if reached else ""
 
@@ -340,7 +345,8 @@ class Room:
         if seat is None:
             return
         if data.get("bot"):
-            seat.bot = seat.role == "chair"
+            seat.bot = True
+            self._desk_changed(seat)
             return
         person = int(data["person"])
         seat.person = person
@@ -411,16 +417,16 @@ class Room:
         return tuple(found.stays) if found is not None else ()
 
     def _bot(self, seat: Seat, on: bool, event: Event) -> None:
-        """A bot plays on, and whoever sat there is free; or it stops. Bots play chairs alone."""
-        if not on or seat.role != "chair":
-            seat.bot = False
-            return
-        self._left(seat, event)
-        seat.bot = True
+        """A bot plays on, a call that is on included, and whoever sat there is free; or it stops."""
+        seat.bot = on
+        if on:
+            self._left(seat, event)
+        else:
+            self._desk_changed(seat)
 
     def _desk_changed(self, seat: Seat) -> None:
         """Somebody has come to a desk or gone: without anybody at it a desk takes no calls, and keys no reports."""
-        if seat.role == "operator" and seat.person is None:
+        if seat.role == "operator" and not seat.attended:
             self.hotline.line.gets_up(seat.id)
         if seat.role in ("entry", "reviewer"):
             self.headquarters.staff_changed()
@@ -521,8 +527,8 @@ class Room:
         there = self.seats.get(seat)
         if kind in ("acted", "hand", "reassigned", "left", "bot") and there is None and seat != TRAINER:
             return say("There is no such seat.")
-        if kind == "bot" and data.get("on", True) and (there is None or there.role != "chair"):
-            return say("A bot can play a chair only.")
+        if kind == "bot" and there is None:
+            return say("There is no such seat.")
         if kind == "acted" and there is not None:
             if self.ended:
                 return say("The rehearsal is over.")
@@ -530,6 +536,8 @@ class Room:
                 return say("The clock stands still. What you typed is kept.")
             if there.held:
                 return say("The trainer holds everybody here for a moment. What you typed is kept.")
+        if kind == "acted" and data.get("step") and not self._offers(seat, str(data["step"]), str(data["action"])):
+            return say("This was for something that is over by now, so it was not done.")
         if kind == "reassigned":
             to = str(data.get("to", ""))
             role, _, number = to.rpartition("-")
@@ -542,6 +550,12 @@ class Room:
         if kind == "clock" and data.get("do") == "jump" and int(data.get("to_ms", 0)) < self.now_ms:
             return say("The clock goes forward only; to go back, branch from an earlier moment.")
         return None
+
+    def _offers(self, seat: str, step: str, action: str) -> bool:
+        """Whether what somebody pressed still stands there: what is sent late must not count for what came since."""
+        doing = self.trainers_desk if seat == TRAINER else self.seats[seat].doing
+        steps = doing.steps(self.now_ms, self, self.aids)
+        return any(one.id == step and any(button.action == action for button in one.buttons) for one in steps)
 
     def due(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Injects whose time or condition has come: (kind, seat, data) of the events that should be stored now."""

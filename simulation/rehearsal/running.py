@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import base64
+import glob
 import hashlib
 import hmac
+import logging
+import secrets
 import sys
 import tempfile
 import threading
@@ -21,7 +24,7 @@ from simulation.errors import InputError
 from simulation.rehearsal import bots
 from simulation.rehearsal.event import ROOM, TRAINER, Event
 from simulation.rehearsal.log import Log, wall_now_ms
-from simulation.rehearsal.room import AIDS, ROLES, BoardRow, LobbyRow, Room
+from simulation.rehearsal.room import AIDS, AT_A_PRECINCT, ROLES, BoardRow, LobbyRow, Room
 from simulation.rehearsal.view import SeatView, Step, Text, say
 
 if TYPE_CHECKING:
@@ -29,11 +32,15 @@ if TYPE_CHECKING:
     from simulation.rehearsal.script import Script
     from simulation.scenario import Scenario
 
+_LOGGER = logging.getLogger(__name__)
+
 CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # without look-alikes: no I, L, O, 0, 1
 CODE_LENGTH = 6
 LONGEST_NAME = 60
 MOST_PEOPLE = 250
 _HEARTBEAT_MS = 1_000
+_LATER_MS = 90 * 60_000  # after the call to order, homework at a desk begins: by then half of the chairs are ready
+_REPORTING = 150  # bots whose reports a clerk or reviewer alone works on
 _MOST_FIELDS, _LONGEST_FIELD, _LONGEST_KEY = 100, 2_000, 64
 _KINDS = frozenset(
     {
@@ -134,9 +141,10 @@ class Rehearsal:
         prepared = _night(scenario, settings)  # an InputError is due before anything is written
         log.begin(settings, now() if now is not None else wall_now_ms())
         found = cls(log, now=now, night=prepared)
-        most = len(found.script.sites)
+        chairs = [f"chair-{number}" for number in range(1, len(found.script.sites) + 1)]
+        others = [f"{role}-1" for role in ROLES if role != "chair"]
         first: list[tuple[str, str, dict[str, Any]]] = [
-            ("joined", f"chair-{number}", {"bot": True}) for number in range(1, min(bots, most) + 1)
+            ("joined", seat, {"bot": True}) for seat in [*chairs, *others][:bots]
         ]
         if speed is not None:
             first.append(("clock", ROOM, {"do": "speed", "speed": speed}))
@@ -173,7 +181,8 @@ class Rehearsal:
             self.names[person] = name
             self._store([("joined", seat, data)])
             if self.solo and not room.clock.started:
-                self._store([("clock", ROOM, {"do": "run"})])
+                self._store(self._homework(room.seats[seat].role))
+                self._go_on(10_000)  # nobody else waits
         self._tell()
         return Joined(person, seat, self.token_of(person))
 
@@ -244,13 +253,19 @@ class Rehearsal:
         self._tell()
         return None
 
+    def has_done(self, seat: str, key: str) -> bool:
+        """Whether an action was done on a seat already: its page asks again where it did not hear of it."""
+        return f"{seat} {key}" in self._keys
+
     def tick(self, budget_ms: int = 50) -> Changes:
         """Let the night go on to where the clock is, for no longer than a budget; call it four times a second."""
         with self._lock:
             stepped = self._go_on(budget_ms)
             wall = self._now()
             if wall - self._last_alive >= _HEARTBEAT_MS:
+                left = self.log.names_left
                 self.log.alive(wall)
+                self._board_changed |= left != self.log.names_left
                 self._last_alive = wall
             if stepped:
                 self._board_changed = True
@@ -286,14 +301,26 @@ class Rehearsal:
         with self._lock:
             return self.room.lobby
 
-    def delete_names(self) -> None:
-        """Forget who was there."""
+    def delete_names(self) -> Text | None:
+        """Forget who was there; or say why something of it may still lie in the file."""
         with self._lock:
             self.log.delete_names()
             self.names.clear()
             self.room.touched.update(self.room.seats)
             self._board_changed = True
         self._tell()
+        return self.names_left
+
+    @property
+    def names_left(self) -> Text | None:
+        """What is said while deleted names may still lie in the file."""
+        if not self.log.names_left:
+            return None
+        return say(
+            "The names are gone from every page, but another program reads {file}: they may still lie in there. Close "
+            "that program; this server tries again every second.",
+            file=self.log.shown,
+        )
 
     # The past
 
@@ -301,9 +328,13 @@ class Rehearsal:
         """The room as it was before anybody came; apply `events` to it one by one."""
         return Room(self.script, self._setting, names=self.names)
 
-    def branch(self, seq: int, where: str | Path) -> Log:
-        """A new rehearsal that begins as this one did up to an event; its seats are empty, and its clock stands."""
-        log = Log(where)
+    def branch(self, seq: int, where: str | Path = "") -> Rehearsal:
+        """A new rehearsal that begins as this one did up to an event; its seats are empty, and its clock stands.
+
+        Its log lies beside this one's, from where `branches` brings it back.
+        """
+        folder, start = _beside(self.log.where)
+        log = Log(where or folder / f"{start}{secrets.token_hex(3)}.sqlite")
         if log.begun:
             log.close()
             raise InputError(f"{log.where}: a rehearsal stands there already")
@@ -324,7 +355,40 @@ class Rehearsal:
             for i, (kind, seat, data) in enumerate(after)
         ]
         log.append([*upto, *added])
-        return log
+        return self._of_this_night(log)
+
+    def branches(self) -> Iterator[Rehearsal]:
+        """Those that were branched from this one, or from one of those, oldest first; none that another server runs."""
+        folder, start = _beside(self.log.where)
+        logs = []
+        for file in folder.glob(f"{glob.escape(start)}*.sqlite"):
+            try:
+                logs.append(Log(file))
+            except InputError as error:
+                _LOGGER.warning("%s", error)
+        known = {self.log.made_ms}
+        for log in sorted(logs, key=lambda log: (log.made_ms, len(log.where))):
+            if log.settings.get("branched_from", {}).get("made_ms") not in known:
+                log.close()
+                continue
+            known.add(log.made_ms)
+            try:
+                yield self._of_this_night(log)
+            except InputError as error:
+                _LOGGER.warning("%s", error)
+
+    def branched_from(self, other: Rehearsal) -> int | None:
+        """The moment of the night at which this one left another; None where it never was the other."""
+        if self.log.settings.get("branched_from", {}).get("made_ms") != other.log.made_ms:
+            return None
+        return max(event.at_ms for event in self.events if event.kind == "branched")
+
+    def _of_this_night(self, log: Log) -> Rehearsal:
+        try:
+            return Rehearsal(log, now=self._now, night=(self.scenario, self.script, self._setting))
+        except InputError:
+            log.close()
+            raise
 
     def close(self) -> None:
         """Let go of the log."""
@@ -438,7 +502,23 @@ class Rehearsal:
 
     def _everybody_is_done(self) -> bool:
         people = [seat for seat in self.room.seats.values() if seat.person is not None]
-        return bool(people) and all(self.room.is_done(seat) for seat in people)
+        tonight = self.script
+        over_ms = tonight.call_to_order_ms + _LATER_MS + tonight.ends_ms - tonight.begins_ms  # of homework at a desk
+        shift_over = self.room.now_ms >= over_ms
+        return bool(people) and all(
+            self.room.is_done(seat) or (shift_over and seat.role not in AT_A_PRECINCT) for seat in people
+        )
+
+    def _homework(self, role: str) -> list[tuple[str, str, dict[str, Any]]]:
+        """What begins when somebody comes alone: for a desk later in the evening, when there is work for it."""
+        found: list[tuple[str, str, dict[str, Any]]] = [("clock", ROOM, {"do": "run"})]
+        if role in AT_A_PRECINCT:
+            return found
+        if role != "operator" and not any(seat.role == "chair" for seat in self.room.seats.values()):
+            chairs = range(1, min(_REPORTING, len(self.script.sites)) + 1)
+            seats = [f"chair-{number}" for number in chairs] + (["entry-1"] if role == "reviewer" else [])
+            found += [("joined", seat, {"bot": True}) for seat in seats]
+        return [*found, ("clock", ROOM, {"do": "jump", "to_ms": self.script.call_to_order_ms + _LATER_MS})]
 
     def _changes(self) -> Changes:
         with self._lock:
@@ -472,6 +552,11 @@ def read_only(where: str | Path) -> Iterator[tuple[Room, list[Event], Log]]:
         yield room, events, log
     finally:
         log.close()
+
+
+def _beside(where: str) -> tuple[Path, str]:
+    """Where a rehearsal's branches are kept, and how their files' names begin."""
+    return (Path("runs"), "branch-") if "://" in where else (Path(where).parent, f"{Path(where).stem}-branch-")
 
 
 def _settings(scenario: Scenario, seed: int, night: int) -> dict[str, Any]:

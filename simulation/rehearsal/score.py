@@ -21,6 +21,7 @@ from simulation.rules.record import VIABLE_GROUP_SHRANK, check
 from simulation.scenario.values import MINUTE
 
 if TYPE_CHECKING:
+    from simulation.rehearsal.desk import Work
     from simulation.rehearsal.script import PrecinctScript
     from simulation.rehearsal.world import Figures
 
@@ -110,11 +111,11 @@ def score(seat: Seat, now_ms: int, held: Iterable[Any] = ()) -> tuple[Item, ...]
     return _of_checkin(seat)
 
 
-def desk_items(desk: Any) -> tuple[Item, ...]:
+def desk_items(work: Sequence[Work], mistakes: Iterable[Mistake]) -> tuple[Item, ...]:
     """The items of a desk at headquarters: what was typed as it was said, and what was decided."""
-    fields = sum(one.fields for one in desk.work)
-    wrong = sum(one.wrong for one in desk.work)
-    others = [mistake for mistake in desk.mistakes if mistake.kind != "keying"]
+    fields = sum(one.fields for one in work)
+    wrong = sum(one.wrong for one in work)
+    others = [mistake for mistake in mistakes if mistake.kind != "keying"]
     typed = Item(
         "typed_as_said",
         say("Typed as it was said"),
@@ -126,7 +127,7 @@ def desk_items(desk: Any) -> tuple[Item, ...]:
     decided = Item(
         "decisions",
         say("Decisions at the desk"),
-        "wrong" if others else "right" if desk.work else "none",
+        "wrong" if others else "right" if work else "none",
         say_many("{count} against the rules", "{count} against the rules", len(others)),
         say("none against the rules"),
         text(others[0].citation) if others else citations.REPORT,

@@ -6,10 +6,8 @@ Nothing is judged here; that is `simulation.rehearsal.debrief`. A replay is a ro
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -87,6 +85,11 @@ def _values(served: Served, request: Request) -> dict[str, Any]:
         "path": request.url.path,
         "debrief_path": f"/debrief/{token}",
         "trainer_path": f"/trainer/{token}",
+        "branches": [
+            (at_ms, one.rehearsal)
+            for one in request.app.state.site.open
+            if (at_ms := one.rehearsal.branched_from(served.rehearsal)) is not None
+        ],
     }
 
 
@@ -291,7 +294,6 @@ async def replay_live(socket: WebSocket) -> None:
 
 async def branch(request: Request) -> Response:
     """A new rehearsal from a moment of this one, open at once on this server, with its own links."""
-    from simulation.rehearsal.running import Rehearsal
     from simulation.web.server import Served, form_of, links
 
     found = _found(request)
@@ -301,27 +303,12 @@ async def branch(request: Request) -> Response:
     seq = (await form_of(request)).get("seq", "")
     if not _is_number(seq):
         return await _missing(request)
-    where = _place_for_branch(served.rehearsal.log.where)
-
-    def opened() -> Rehearsal:
-        log = served.rehearsal.branch(int(seq), where)
-        return Rehearsal(log)
-
-    rehearsal = await asyncio.to_thread(opened)
+    rehearsal = await asyncio.to_thread(served.rehearsal.branch, int(seq))
     site.open.append(Served(rehearsal, served.language))
     language = site.language(request, served)
     values = _values(served, request) | {
         "links": links(rehearsal, site.address),
-        "where": where,
+        "where": rehearsal.log.shown,
         "at_ms": rehearsal.room.now_ms,
     }
     return HTMLResponse(render.page("branched.html", language, **values))
-
-
-def _place_for_branch(where: str) -> str:
-    """A file beside the first one's; for a database elsewhere, one in `runs`."""
-    name = f"branch-{secrets.token_hex(3)}.sqlite"
-    if "://" in where:
-        return str(Path("runs", name))
-    file = Path(where)
-    return str(file.with_name(f"{file.stem}-{name}"))

@@ -53,11 +53,18 @@ class SeatShown:
         return clock(self._rehearsal)
 
     def happened(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        """An action of this person: of nobody else, whatever the message says."""
+        """An action of this person and of nobody else, whatever the message says; on the seat that it was for."""
         seat = self._rehearsal.seat_of(self._token)
-        fields = message.get("fields")
+        fields, meant = message.get("fields"), str(message.get("seat") or seat)
+        if seat != meant and self._rehearsal.has_done(meant, message["id"]):
+            return {}
         if not seat:
             return {"refused": words.words(self._language)(NO_SEAT)}
+        if seat != meant:
+            there = self._rehearsal.room.seats.get(meant)
+            place = (there and self._rehearsal.room.precinct_of(there)) or meant[:LONGEST_VALUE]
+            other = say("You were moved before this arrived. It was for {place}, so it was not done here.", place=place)
+            return {"refused": words.words(self._language)(other)}
         if not isinstance(fields, dict) or len(fields) > MOST_FIELDS:
             return {}
         plain = {str(name)[:LONGEST_VALUE]: str(value)[:LONGEST_VALUE] for name, value in fields.items()}

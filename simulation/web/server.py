@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import socket as sockets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -154,7 +155,7 @@ def create_app(rehearsal: Rehearsal, *, address: str = "", language: str | None 
     from simulation.web import debrief, trainer
 
     site = Site(address)
-    site.open.append(Served(rehearsal, language))
+    site.open += [Served(one, language) for one in (rehearsal, *rehearsal.branches())]
 
     @contextlib.asynccontextmanager
     async def running(_: Starlette) -> AsyncIterator[None]:
@@ -176,6 +177,8 @@ def create_app(rehearsal: Rehearsal, *, address: str = "", language: str | None 
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+            for served in site.open[1:]:  # the first is whose it was before
+                served.rehearsal.close()
 
     routes = [
         Route("/", joining, methods=["GET", "POST"]),
@@ -381,6 +384,38 @@ def links(rehearsal: Rehearsal, url: str) -> dict[str, str]:
     }
 
 
+def listen(host: str, port: int) -> tuple[sockets.socket, str]:
+    """A socket that listens there, and the address that people type: of "every address", one that phones can open."""
+    listening = sockets.socket(sockets.AF_INET6 if ":" in host else sockets.AF_INET, sockets.SOCK_STREAM)
+    try:
+        listening.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+        if host == "::":
+            listening.setsockopt(sockets.IPPROTO_IPV6, sockets.IPV6_V6ONLY, 0)  # both kinds, on every system
+        listening.bind((host, port))
+        listening.listen(2048)  # whoever comes from now on waits instead of being refused
+    except OSError:
+        listening.close()
+        raise
+    shown = lan_address(*_EVERYWHERE[host]) if host in _EVERYWHERE else host
+    return listening, f"http://{f'[{shown}]' if ':' in shown else shown}:{listening.getsockname()[1]}/"
+
+
+_SOMEWHERE = {sockets.AF_INET: "192.0.2.1", sockets.AF_INET6: "2001:db8::1"}  # addresses for documentation
+_EVERYWHERE = {"0.0.0.0": (sockets.AF_INET,), "::": (sockets.AF_INET, sockets.AF_INET6)}
+
+
+def lan_address(*families: sockets.AddressFamily) -> str:
+    """This computer's address in the local network; loopback where it is in none. Sends nothing."""
+    for family in families or _SOMEWHERE:
+        with sockets.socket(family, sockets.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((_SOMEWHERE[family], 9))  # of a datagram socket: only chooses the way
+            except OSError:
+                continue
+            return str(probe.getsockname()[0])
+    return "127.0.0.1"
+
+
 def serve(
     rehearsal: Rehearsal,
     host: str,
@@ -391,17 +426,10 @@ def serve(
 ) -> None:
     """Serve a rehearsal until Ctrl-C. `ready` gets the links as soon as the port is bound; port 0 takes a free one."""
     import gc
-    import socket as sockets
 
     import uvicorn
 
-    family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
-    listening = sockets.socket(family, sockets.SOCK_STREAM)
-    listening.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
-    listening.bind((host, port))
-    listening.listen(2048)  # whoever comes from now on waits instead of being refused
-    shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{listening.getsockname()[1]}/"
+    listening, url = listen(host, port)
     app = create_app(rehearsal, address=url, language=language)
     config = uvicorn.Config(
         app,

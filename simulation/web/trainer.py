@@ -62,6 +62,7 @@ class TrainerShown:
             "rows": [(row, self._row(row)) for row in self._rehearsal.board()],
             "deck": self._rehearsal.room.deck(),
             "attendance": self._rehearsal.attendance(),
+            "names_left": self._rehearsal.names_left,
             "aids": {aid: (AID_NAMES[aid], aid in self._rehearsal.room.aids) for aid in AIDS},
             "speeds": SPEEDS,
             "shares": SHARES,
@@ -181,8 +182,7 @@ def done(rehearsal: Rehearsal, kind: str, fields: Mapping[str, str], key: str, s
         case "forget":
             if not rehearsal.room.ended:
                 return say("End the rehearsal first.")
-            rehearsal.delete_names()
-            return None
+            return rehearsal.delete_names()
     return say("That cannot be done.")
 
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from playwright.sync_api import Page, sync_playwright
 
 from simulation import cli
+from simulation.rehearsal.packet import packet
 from simulation.rehearsal.running import Joined, Rehearsal
 from simulation.roster import synthesize
 from simulation.scenario import load
@@ -116,6 +117,13 @@ def test_volunteers_get_nothing_of_the_key(papers: Path, rehearsal: Rehearsal) -
                 assert answer.consequence.english() in key
                 assert answer.consequence.english() not in leaves
     assert rehearsal.room.deck()[0].note.english() not in leaves
+    for desk in packet(rehearsal.script, SEATS).desks:
+        assert f'aria-label="{desk.seat}"' in leaves
+        for _, task in desk.tasks:
+            assert task.right.english() in key
+            for text in (*task.worked, *task.tell):
+                assert text.english() in key
+                assert text.english() not in leaves
 
 
 def test_the_trainers_page_names_the_command_of_the_same_evening(papers: Path, folder: Path) -> None:

@@ -42,7 +42,7 @@ IN_LINES = 512  # that wait behind another unknown device of their network
 HASHES_IN_ORDER = 8  # of those that wait; past that it is a flood, in which a network has one place: see `_in_line`
 HASH_WAIT_S = 5.0
 SUSPECTS = 64  # that wait to be hashed
-STRANGERS_REST_S = 0.4  # after a stranger's wrong PIN, before the next suspect's: guessing leaves the cores to others
+SUSPECTS_REST_S = 0.2  # after a suspect's wrong PIN, before the next one's: guessing leaves the cores to others
 STRANGERS = 4  # under way at once: fewer than are hashed within HASH_WAIT_S, with a rest between them
 # Of a network (`neighborhood`): after one failure of an unknown device its next ones are suspects, after eight
 # strangers; every minute one is forgiven. So who mistypes a PIN has better chances than who guesses.
@@ -93,7 +93,7 @@ class Identity:
             HASH_WAIT_S,
             in_order=HASHES_IN_ORDER,
             most_last=SUSPECTS,
-            rest_s=STRANGERS_REST_S,
+            rest_s=SUSPECTS_REST_S,
         )
         self._database = database
         self._reads = reads
@@ -138,7 +138,7 @@ class Identity:
                     clean = left >= NETWORK_FAILURES
                     return await self._tried(attempt, self.hashes.run if clean else self.hashes.run_last)
             with self._place_of_stranger():
-                return await self._tried(attempt, self.hashes.run_last_and_rest)
+                return await self._tried(attempt, self.hashes.run_last)
         except PoolBusyError:
             raise self._refused("A07", user, attempt.key, BUSY_RETRY_S) from None
 

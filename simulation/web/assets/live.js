@@ -13,6 +13,7 @@
   let heardAt = Date.now();
   let clock = null; // {now, speed, running} and when it was heard
   let place_of_focus = null;
+  let refused = null;
 
   function load() {
     try {
@@ -97,7 +98,7 @@
     if (kept.outbox.some(one => one.key === key && one.kind === form.dataset.kind && JSON.stringify(one.fields) === JSON.stringify(fields)))
       return; // pressed twice
     const clears = button?.dataset.clears ?? form.dataset.clears ?? "";
-    kept.outbox.push({ id: newId(), kind: form.dataset.kind, step: form.dataset.step ?? "", key, clears, fields });
+    kept.outbox.push({ id: newId(), kind: form.dataset.kind, step: form.dataset.step ?? "", seat: form.dataset.seat, key, clears, fields });
     save();
     flush();
     show();
@@ -132,7 +133,7 @@
       restore();
     }
     save();
-    if (answer.refused) tell(answer.refused);
+    if (answer.refused) refused = [answer.refused, one]; // told when the page shows what is true now
     else if (answerBox) answerBox.hidden = true;
     document.dispatchEvent(new CustomEvent("caucus:answer", { detail: { answer, sent: one } }));
   }
@@ -142,6 +143,13 @@
   const announcer = document.getElementById("announce");
   const line = document.getElementById("line");
   const answerBox = document.getElementById("answer");
+
+  // What was typed and not taken, where the form that it stood in is gone
+  function typed(one) {
+    if (!one.step || document.querySelector(`form[data-draft="${CSS.escape(one.key)}"]`)) return "";
+    const values = Object.entries(one.fields).filter(([name, value]) => value && !["action", "value"].includes(name)).map(([, value]) => value);
+    return values.length ? said.typed + " " + values.join(", ") : "";
+  }
 
   function tell(text) {
     if (!answerBox) return;
@@ -222,6 +230,8 @@
   });
   root.addEventListener("htmx:ws:after:message:incoming", () => {
     restore();
+    if (refused) tell([refused[0], typed(refused[1])].filter(Boolean).join(" "));
+    refused = null;
     announce(false);
     keepFocus();
     tick();

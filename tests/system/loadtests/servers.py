@@ -199,7 +199,8 @@ class Connection(asyncio.Protocol):
 
     def answer(self, reply: bytes, close: bool = False) -> None:
         """The answer to the oldest request."""
-        self._transport.write(reply)
+        if not self._transport.is_closing():  # who has hung up is not answered; the work was done all the same
+            self._transport.write(reply)
         if close:
             self._transport.close()
         self._asked = False
@@ -255,10 +256,17 @@ def main() -> None:
 # What is asked of them (`generator_process.Source`)
 
 
-def numbered(_: Schedule, __: Target, *, judged: bool = False, work_s: float = 0.0, body: int = 0) -> Source:
-    """Requests that say which they are. `judged`: odd ones are bad; `work_s`: making one takes so long."""
+def numbered(
+    _: Schedule, __: Target, *, judged: bool = False, work_s: float = 0.0, body: int = 0, prepare_s: float = 0.0
+) -> Source:
+    """Requests that say which they are. `judged`: odd ones are bad; `work_s`: making one takes so long.
+
+    `prepare_s`: before the first can be made, so much time passes.
+    """
     from loadtests.contract import Request
     from loadtests.generator_process import Source
+
+    time.sleep(prepare_s)
 
     def request(number: int) -> Request:
         until = time.monotonic() + work_s

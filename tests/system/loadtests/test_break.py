@@ -9,17 +9,19 @@ import importlib.util
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from loadtests import breaking_point, finding, recovery, stress
+from loadtests import breaking, breaking_point, finding, recovery, stress
 from loadtests.commands import loadtest
 from loadtests.guards import allowed
 from loadtests.objectives import parse_objectives
 from loadtests.stress import Made, Stress
+from loadtests.workload import peak
 from simulation.cli import Caucus
 from tests.system.loadtests.servers import serving
 
@@ -43,9 +45,12 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short trials, on a machine that others use: what is late there is not looked at here."""
     for name, value in (("SHORT_S", 1.0), ("STEP_S", 3.0), ("LENGTHS_S", (1.0, 3.0))):
         monkeypatch.setattr(breaking_point, name, value)
-    for name, value in (("BEFORE_S", 2.0), ("OVERLOAD_S", 2.0), ("LEAST_AFTER_S", 6.0), ("HOLDS_S", 2.0)):
+    for name, value in (("BEFORE_S", 1.0), ("OVERLOAD_S", 2.0), ("LEAST_AFTER_S", 4.0), ("HOLDS_S", 1.0)):
         monkeypatch.setattr(recovery, name, value)
     monkeypatch.setattr(recovery, "PATIENCE", 1.5)
+    monkeypatch.setattr(finding, "_FIRST_PER_S", 16.0)
+    monkeypatch.setattr(finding, "_FIRST_S", 0.5)
+    monkeypatch.setattr("loadtests.run.peak", partial(peak, nights=3))
     monkeypatch.setattr("loadtests.trial.LATE_S", 0.5)
     monkeypatch.setattr("loadtests.trial.LATE_SHARE", 0.5)
     monkeypatch.setattr("loadtests.trial.BUSY_SHARE", 2.0)
@@ -89,16 +94,18 @@ def test_a_queue_of_400_a_second_breaks_there(monkeypatch: pytest.MonkeyPatch) -
     assert any("service.cpu" in tried.trial.resources for tried in found.trials)
 
 
-def test_clients_who_try_again_keep_a_queue_down() -> None:
+def test_clients_who_try_again_keep_a_queue_down_also_where_two_processes_make_the_load() -> None:
     """Work that was given up is done all the same, and every try waits longer than anybody does."""
     with (
         serving("queue", "--service-ms", 5, "--room", 500) as server,
-        Stress(Made(SOURCE, allowed(server.url)), objective_s=1.0) as one,
+        Stress(Made(SOURCE, allowed(server.url), workers=2), objective_s=1.0) as one,
     ):
         (found,) = one.recoveries(OBJECTIVES, 200, tries=(3,))
     assert found.metastable is True, found.why
     assert found.amplification_at_end is not None
     assert found.amplification_at_end > 2
+    assert found.amplification is not None
+    assert found.amplification > 2
 
 
 def test_a_token_bucket_says_what_it_refused() -> None:
@@ -117,7 +124,8 @@ def test_a_token_bucket_says_what_it_refused() -> None:
 
 def test_our_own_backend_from_nothing_to_an_answer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     search = stress.Stress.find
-    monkeypatch.setattr(stress.Stress, "find", lambda self, *at, **more: search(self, *at, **{**more, "budget_s": 8}))
+    quick = {"budget_s": 8, "start_per_s": 60}
+    monkeypatch.setattr(stress.Stress, "find", lambda self, *at, **more: search(self, *at, **{**more, **quick}))
     result = caucus(
         "night.toml", "--flow", "report", "--budget", 0.5, "--no-recovery", "--json", "--readers", 10,
         "--objective", "p99(latency) < 1 s", "--require", "requests_per_s >= 1",
@@ -217,7 +225,7 @@ def test_what_cannot_be_done_is_one_sentence(arguments: list[str], said: str) ->
 
 @pytest.mark.usefixtures("folder")
 def test_ctrl_c_keeps_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: Callable[..., str] = finding.tried_in_words
+    said: Callable[..., str] = breaking._tried_in_words
     trials = []
 
     def breaks_off(one: Any) -> str:
@@ -226,7 +234,7 @@ def test_ctrl_c_keeps_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
             raise KeyboardInterrupt
         return said(one)
 
-    monkeypatch.setattr(finding, "tried_in_words", breaks_off)
+    monkeypatch.setattr(breaking, "_tried_in_words", breaks_off)
     result = caucus("night.toml", "--flow", "report", "--flow", "clerk", "--readers", 10, "--json")
     assert result.exit_code == 130, result.output
     (found,) = json.loads(result.stdout)

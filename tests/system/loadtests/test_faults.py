@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import numpy as np
 import psutil
 import pytest
 
 from benchmarks import faults as benchmark
 from benchmarks.backend_kills import state
 from loadtests.faults import planned
+from loadtests.finding import Job, Load, at_backend
+from loadtests.generator_process import Generators
 from loadtests.guards import allowed
 from loadtests.launch import Launched, launched
+from loadtests.trial import SECOND
+from loadtests.workload import Peak, constant
 from simulation import load
 from simulation.errors import InputError, UnfinishedError
+from simulation.scenario import Scenario
+from tests.system.loadtests.servers import serving
+
+SERVERS = "tests.system.loadtests.servers"
+
+
+def slack_s() -> float:
+    """How exactly a fault comes at its time: within 50 ms, unless others hold the cores."""
+    return 0.05 if os.getloadavg()[0] < 2 else 0.3
+
 
 SOME = (
     *("reset clients", "half-close clients", "kill service"),
@@ -45,9 +62,13 @@ def test_the_ledger_finds_what_is_stored_twice_because_answers_were_cut_off(tmp_
 
 
 @pytest.fixture(scope="module")
-def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+def night(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
+    return load(state(tmp_path_factory.mktemp("night"), 4))
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory, night: Scenario) -> Iterator[Launched]:
     folder = tmp_path_factory.mktemp("backend")
-    night = load(state(folder, 4))
     with launched(folder / "data", f"sqlite:///{folder / 'data' / 'caucus.db'}", night) as found:
         yield found
 
@@ -145,6 +166,67 @@ def test_what_cannot_be_is_said_before_anything_is_touched(backend: Launched):
     assert all("a backend that the harness started" in problem for problem in refused.value.problems)
     with planned(["stall clients"]).around(None, allowed(backend.url)) as through:
         assert through.port != allowed(backend.url).port
+
+
+# When: the clock of a fault begins with the load
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_fault_comes_so_long_after_the_first_request_is_due_however_long_that_took_to_prepare(workers: int):
+    plan = planned(["stall clients at 500 ms for 800 ms"])
+    prepared = {"prepare_s": 0.8}
+    with (
+        serving("instant") as server,
+        plan.around(None, allowed(server.url)) as through,
+        Generators(f"{SERVERS}:numbered", through, prepared, workers=workers) as generators,
+    ):
+        sample = generators.trial(constant(100, 1.5), around=plan.playing).sample
+    assert sample.ok.all()
+    due_s, took_s = sample.due / SECOND, sample.latency_s
+    before, within = due_s < 0.5 - slack_s(), (due_s > 0.5 + slack_s()) & (due_s < 1.0)
+    assert np.median(took_s[before]) < 0.2
+    assert (due_s + took_s)[within].min() == pytest.approx(1.3, abs=slack_s()), "nobody is answered before its end"
+    (mark,) = plan.marks
+    assert mark.began_s == pytest.approx(0.5, abs=slack_s())
+    assert mark.ended_s == pytest.approx(1.3, abs=slack_s())
+
+
+Loaded = Callable[..., AbstractContextManager[Load]]
+
+
+@pytest.fixture
+def loaded(backend: Launched, night: Scenario) -> Loaded:
+    """Readers at this backend, as the commands load it."""
+
+    def with_(*faults: str) -> AbstractContextManager[Load]:
+        job = Job(night, "small", Peak({}, {}), (), target=allowed(backend.url), plan=planned(faults))
+        return at_backend(job, "results", lambda _: None)
+
+    return with_
+
+
+def test_every_trial_of_a_search_meets_the_same_faults_and_a_look_at_whether_all_is_well_meets_none(loaded: Loaded):
+    with loaded("latency clients 200 ms", "stall clients at 400 ms for 600 ms") as one, one.opened() as stress:
+        assert one.marks == [], "the first look is over"
+        looked = stress.probe(40, 0.5)
+        for trial in (stress.trial(constant(40, 1)), stress.trial(constant(40, 1))):
+            due_s, latency_s = trial.sample.due / SECOND, trial.sample.latency_s
+            assert latency_s.min() >= 0.2, "a fault without a time is there before the first request"
+            assert (due_s + latency_s)[(due_s > 0.7) & (due_s < 0.8)].min() > 0.95
+        assert looked.sample.latency_s.min() < 0.2
+    at_s = [at_s for at_s, _ in one.marks]
+    assert [mark.name for _, mark in one.marks] == ["latency clients 200 ms", "stall clients"] * 2
+    assert at_s[0] == at_s[1] == 0.0
+    assert at_s[2] == at_s[3] > 1.0
+
+
+def test_in_a_soak_faults_happen_once_whatever_stretch_their_time_falls_into(loaded: Loaded):
+    with loaded("stall clients at 1500 ms for 300 ms") as one, one.opened() as stress, one.faults_once(stress):
+        first, _ = stress.measure(40, 1), stress.measure(40, 1)
+    ((at_s, mark),) = one.marks
+    assert at_s == 0
+    assert mark.began_s == pytest.approx(1.5, abs=slack_s())
+    assert first.latency_s(0.5) < 0.2
 
 
 def test_no_threads_are_left(backend: Launched):

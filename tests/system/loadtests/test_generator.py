@@ -98,15 +98,20 @@ def test_master_and_two_workers_together_send_exactly_the_schedule(instant: Runn
         sent_as_it_is = two.run(Schedule.from_bytes(burst(30, 0.5, 1).to_bytes()))
         counted = two.stats()
         for_one_of_them = two.run(burst(1, 1, 1))
+        two.order["limits"]["retries"] = 3
+        two.order["arguments"] = {"judged": True}
+        tried_again = two.run(burst(20, 0.5, 1))
         processes = [psutil.Process(pid) for pid in two.process_ids]
     seen = instant.seen()[before:]
     assert sorted(seen[: len(schedule)]) == sorted(f"/r/{number}" for number in range(len(schedule)))
-    assert sorted(seen[len(schedule) : -1]) == sorted(f"/r/{number}" for number in range(60))
+    assert sorted(seen[len(schedule) :][:60]) == sorted(f"/r/{number}" for number in range(60))
     assert np.array_equal(found.sample.due, schedule.due_ns)
     assert len(found.sample.cpu) == 2
     assert found.goodput_share == 1
     assert len(sent_as_it_is) == 60
     assert for_one_of_them.ok.tolist() == [True], "the other worker has nothing to do"
+    assert tried_again.attempts.tolist() == [1, 4] * (len(tried_again) // 2), "odd ones are answered badly"
+    assert len(seen) == len(schedule) + 60 + 1 + int(tried_again.attempts.sum())
     assert (counted["requests"], counted["failures"]) == (len(schedule) + 60, 0), "Locust's own statistics"
     assert not any(process.is_running() for process in processes), "all of them end with the block"
 

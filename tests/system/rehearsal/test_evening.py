@@ -21,6 +21,9 @@ from tests.system.rehearsal.conftest import (
 )
 
 
+OFFLINE_S = 20
+
+
 def go_on(knowing: Knowing, people: dict[str, Page], until: str = "done", within_s: float = 60) -> None:
     """Everybody does the right thing, in turn, until all have reached a stage."""
     deadline = time.monotonic() + within_s
@@ -41,7 +44,7 @@ def go_on(knowing: Knowing, people: dict[str, Page], until: str = "done", within
 def test_an_evening_from_the_open_doors_to_the_debriefing(
     browser: Browser, server: Server, watched: Watched, knowing: Callable[[], Knowing]
 ) -> None:
-    """Trainer and three volunteers; one phone is offline mid-typing; the server is killed and comes back."""
+    """Trainer and three volunteers; one phone is offline for 20 s mid-typing; the server is killed and comes back."""
     desk = trainer(watched, browser, server)
     maria, juan, li = (joined(watched, browser, server, name) for name in ("Maria", "Juan", "Li"))
     for name in ("Maria", "Juan", "Li"):
@@ -72,6 +75,7 @@ def test_an_evening_from_the_open_doors_to_the_debriefing(
     counted = str(known.precinct("chair-1").attendance)
     count.get_by_label("People in the room").press_sequentially(counted[:1])
     maria.context.set_offline(True)
+    offline_since = time.monotonic()
     count.get_by_label("People in the room").press_sequentially(counted[1:])
     expect(maria.locator("#line")).to_have_text(re.compile("^Not connected"))
     count.get_by_role("button", name="Write down the count").click()
@@ -89,7 +93,10 @@ def test_an_evening_from_the_open_doors_to_the_debriefing(
     connected(juan)
     assert juan.get_by_label("People in the room").input_value() == "171"
 
-    # What Maria sent into the void arrives when her phone is back
+    # What Maria sent into the void arrives when her phone is back, after twenty seconds; until then it is there
+    maria.wait_for_timeout(max(0.0, OFFLINE_S - (time.monotonic() - offline_since)) * 1000)
+    expect(maria.locator("#line")).to_have_text("Not connected: sent as soon as the line is back")
+    assert count.get_by_label("People in the room").input_value() == counted
     maria.context.set_offline(False)
     expect(step_of(maria, "freeze")).to_be_visible()
     expect(maria.locator("#steps h2").first).to_be_focused()

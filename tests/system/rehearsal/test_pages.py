@@ -198,7 +198,7 @@ def test_a_second_device_takes_over(browser: Browser, server: Server, watched: W
     second.context.close()
 
 
-def test_a_replay_goes_to_a_moment_and_a_branch_goes_on_from_there(
+def test_a_replay_goes_to_a_moment_and_a_branch_goes_on_from_there_also_on_the_next_server(
     browser: Browser, ended: Server, watched: Watched
 ) -> None:
     page = watched.page(browser, DESK)
@@ -223,6 +223,15 @@ def test_a_replay_goes_to_a_moment_and_a_branch_goes_on_from_there(
     other.locator("#name").fill("Bea")
     other.get_by_role("button", name="Take a seat").click()
     connected(other)
+    expect(page.locator("#board")).to_contain_text("Bea")
+    ended.kill()
+    ended.start()
+    connected(other)
+    expect(other.get_by_role("heading", level=1)).not_to_have_text("No seat")
+    page.goto(ended["trainer_url"].replace("/trainer/", "/debrief/"))
+    expect(page.get_by_role("listitem").filter(has_text=code)).to_be_visible()
+    page.get_by_role("link", name="its trainer").click()
+    connected(page)
     expect(page.locator("#board")).to_contain_text("Bea")
     other.context.close()
     page.context.close()

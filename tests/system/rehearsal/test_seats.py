@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 import urllib.error
@@ -18,12 +19,12 @@ from websockets.typing import Origin
 
 from simulation.rehearsal.event import ROOM
 from simulation.rehearsal.log import wall_now_ms
-from simulation.rehearsal.running import Rehearsal
 from simulation.scenario.values import parse_clock
 from simulation.web.limits import Limit
 from simulation.web.trainer import coming_ms
-from tests.system.rehearsal.conftest import Server, Watched, joined, trainer
+from tests.system.rehearsal.conftest import Knowing, Server, Watched, joined, trainer
 from tests.system.rehearsal.served import begun
+from tests.system.rehearsal.test_evening import go_on
 from tests.system.rehearsal.test_pages import answer_to, asked, asked_without_following
 
 
@@ -66,6 +67,22 @@ def test_who_has_moved_is_here_on_the_new_seat_and_away_from_it(server: Server) 
     assert ("hand", "operator-9") in events
     assert ("disconnected", "operator-9") in events
     assert ("disconnected", seat) not in events
+
+
+def test_what_was_done_before_a_move_is_not_done_again_nor_refused(server: Server) -> None:
+    """The phone did not hear that it was done, was moved, and asks again; what was not done is refused there."""
+    path = came(server, "Zoe", role="reviewer")
+    seat = [one for kind, one in happened(server) if kind == "joined"][-1]
+    act = {"id": "hand-z", "kind": "hand", "seat": seat, "fields": {"raised": "yes"}}
+    with opened(server, urlsplit(server["trainer_url"]).path) as desk, opened(server, path) as phone:
+        phone.send(json.dumps(act))
+        assert "refused" not in answer_to(phone, "hand-z")
+        does(desk, "move-z", "chosen", do="move", to="reviewer-9", seats=seat)
+        phone.send(json.dumps(act))
+        assert "refused" not in answer_to(phone, "hand-z")
+        phone.send(json.dumps({**act, "id": "hand-late"}))
+        assert "You were moved" in answer_to(phone, "hand-late")["refused"]
+    assert ("hand", "reviewer-9") not in happened(server)
 
 
 def test_whoever_lost_the_seat_is_told_so_at_once(server: Server) -> None:
@@ -160,7 +177,7 @@ def test_the_board_says_who_is_on_hold_and_a_branch_opens_the_door(tmp_path: Pat
     rehearsal.tick(5000)
     why = [text.english() for text in rehearsal.board()[0].why]
     assert "on hold 3 min" in why
-    branched = Rehearsal(rehearsal.branch(rehearsal.events[-1].seq, tmp_path / "again.sqlite"))
+    branched = rehearsal.branch(rehearsal.events[-1].seq, tmp_path / "again.sqlite")
     assert not rehearsal.room.door_open
     assert branched.room.door_open
     rehearsal.close()
@@ -232,5 +249,41 @@ def test_an_operator_hears_and_types_on_one_screen(
     page.locator("#steps summary", has_text="All that was said").click()
     expect(page.locator("#steps details p").first).to_contain_text("This is")
     assert violations(page) == []
+    page.context.close()
+    desk.context.close()
+
+
+def test_what_was_typed_for_a_seat_never_counts_for_the_next(
+    browser: Browser, server: Server, watched: Watched, knowing: Callable[[], Knowing]
+) -> None:
+    """A phone without a network: what it sends arrives when its person sits elsewhere."""
+    desk, page = trainer(watched, browser, server), joined(watched, browser, server, "Una")
+    seat = [one for kind, one in happened(server) if kind == "joined"][-1]
+    where = page.get_by_role("heading", level=1).inner_text()
+    if desk.locator("#run").inner_text() != "Stop the clock":
+        desk.locator("#run").click()
+    desk.get_by_label("Jump to").fill("20:25")
+    desk.get_by_role("button", name="Jump", exact=True).click()
+    go_on(knowing(), {seat: page}, "count")
+    field = page.get_by_label("People in the room")
+    field.fill("4711")
+    page.context.set_offline(True)
+    expect(page.locator("#line")).to_have_text(re.compile("^Not connected"))
+    page.get_by_role("button", name="Write down the count").click()
+    count = len(happened(server))
+
+    def moved(to: str) -> None:
+        desk.get_by_role("checkbox", name="Choose Una").check()
+        desk.get_by_label("Move the person to the seat").fill(to)
+        desk.get_by_role("button", name="Move", exact=True).click()
+        expect(desk.locator(f"#row-{to}")).to_contain_text("Una")
+
+    moved("checkin-7")
+    page.context.set_offline(False)
+    expect(page.locator("#answer")).to_contain_text(f"It was for {where}")
+    expect(page.locator("#answer")).to_contain_text("You had typed: 4711")
+    assert "acted" not in [kind for kind, _ in happened(server)[count:]]
+    moved(seat)  # back there, the text is there again
+    expect(field).to_have_value("4711")
     page.context.close()
     desk.context.close()

@@ -9,8 +9,11 @@ import json
 import os
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +23,7 @@ import sqlalchemy as sa
 
 from loadtests.backend import photos
 from loadtests.backend.api import OPERATIONS
+from loadtests.backend.service import READ_WAIT_S, READERS, READS_WAITING
 from loadtests.backend.settings import JSON_BYTES, PHOTO_BYTES, Settings
 from loadtests.content import content_sha256
 from simulation.scenario import Scenario
@@ -426,6 +430,39 @@ def test_a_full_queue_is_503_at_once(service: Running):
     answer = service.write("0001", "/v1/reports/0001/open", {"attendees": 1}, authorization=f"Bearer {token}")
     _refused(answer, 503, "H09")
     assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(("faults", "told"), [((), {201, 503}), (("unbounded_queue",), {201})])
+def test_an_endless_queue_turns_nobody_away_wherever_it_forms(
+    prepared: tuple[Path, list[Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    faults: tuple[str, ...],
+    told: set[int],
+):
+    """A crowd of writes whose sessions have to be looked up first, while the database has no time for that."""
+    folder, issued = prepared
+    shutil.copytree(folder, tmp_path / "data")
+    settings = Settings(f"sqlite:///{tmp_path / 'data' / 'night.db'}", tmp_path / "data", faults=frozenset(faults))
+    crowd = READS_WAITING + 20
+    with running(settings, issued) as service, ThreadPoolExecutor(crowd) as threads:
+        service.token("0003")
+        services = service.service.parts.services
+        sessions = services.identity._sessions
+        sessions._seen.clear()
+        free, load = threading.Event(), sessions._load
+        monkeypatch.setattr(sessions, "_load", lambda digest: free.wait(60) and load(digest))
+        body = {"attendees": 1, "correction": "counted again"}
+        write = partial(service.write, "0003", "/v1/reports/0003/open")
+        sent = [threads.submit(write, {"attendees": 1} if n == 0 else body) for n in range(crowd)]
+        until = time.monotonic() + 20
+        while services.reads.waiting + READERS + sum(one.done() for one in sent) < crowd and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(READ_WAIT_S + 0.2)
+        free.set()
+        statuses = {one.result().status for one in sent} - {409}  # a correction of what was not sent yet
+    assert statuses <= told
+    assert (503 in statuses) == (503 in told)
 
 
 def test_what_was_not_foreseen_is_500_without_its_words(service: Running, monkeypatch: pytest.MonkeyPatch):

@@ -65,7 +65,7 @@ class Door:
 
 @pytest.fixture(autouse=True)
 def _guesses_need_no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login, "STRANGERS_REST_S", 0.0)
+    monkeypatch.setattr(login, "SUSPECTS_REST_S", 0.0)
 
 
 @contextmanager

@@ -344,17 +344,17 @@ def test_calls_of_the_second_rank_leave_a_thread_free():
     assert asyncio.run(story()) == "at once"
 
 
-def test_calls_of_the_second_rank_rest_after_one_that_found_nothing_where_they_have_to():
+def test_calls_of_the_second_rank_rest_after_one_that_found_nothing():
     async def story() -> list[float]:
         pool, times = Pool("test", 2, 10, 5.0, most_last=10, rest_s=0.2), [time.monotonic()]
-        for run, found in ((pool.run_last_and_rest, True), (pool.run_last, False), (pool.run_last_and_rest, False)):
-            await asyncio.gather(*(run(bool, found) for _ in range(4)))
+        for found in (True, False):
+            await asyncio.gather(*(pool.run_last(bool, found) for _ in range(4)))
             times.append(time.monotonic())
         pool.close()
         return [after - before for before, after in pairwise(times)]
 
-    found, need_not, nothing = asyncio.run(story())
-    assert max(found, need_not) < 3 * 0.2 <= nothing
+    found, nothing = asyncio.run(story())
+    assert found < 3 * 0.2 <= nothing
 
 
 def test_in_a_flood_the_newest_call_goes_first():

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -147,6 +151,32 @@ def test_an_embedded_server_is_shared_and_stopped_by_its_last_user(quick_folder:
     assert two.embedded.pid is not None
     two.close()
     assert two.embedded.pid is None
+
+
+@pytest.mark.parametrize("hang_up", [Database.revive, Database.close])
+def test_a_connection_that_is_in_use_when_all_are_closed_is_closed_after_it(
+    database: Database, hang_up: Callable[[Database], None]
+):
+    """Else nobody closes it: its pool is forgotten, and with it whatever comes back to it."""
+    with database.reading() as connection:
+        connection.execute(sa.select(storage.sites)).all()
+        used = connection.connection.driver_connection
+        assert used is not None
+        hang_up(database)
+        assert len(connection.execute(sa.select(storage.sites)).all()) == 4
+    assert _is_closed(used)
+    with database.reading() as another:
+        kept = another.connection.driver_connection
+    assert not _is_closed(kept)
+
+
+def _is_closed(connection: Any) -> bool:
+    if isinstance(connection, sqlite3.Connection):
+        with contextlib.suppress(sqlite3.ProgrammingError):
+            connection.execute("SELECT 1")
+            return False
+        return True
+    return bool(connection.closed)
 
 
 def test_a_photo_lies_where_its_content_says(database: Database):

@@ -12,7 +12,7 @@ import pytest
 
 from loadtests import contract, ledger
 from loadtests.contract import Reply, Request, Site
-from loadtests.flows import SOURCES, STEP, Kit, Player, UsedUpError, has_corrections, packed
+from loadtests.flows import SOURCE, Kit, Player, UsedUpError, has_corrections, packed
 from loadtests.losses import Losses
 from loadtests.mapping import target_backend
 from loadtests.preparing import two_reports
@@ -69,10 +69,10 @@ def kit(tmp_path: Path, flow: str, sites: int = 4, **more: Any) -> Kit:
 class Game:
     """A player, and a backend that answers as it is told."""
 
-    def __init__(self, told: Kit, operation: str = "", schedule: Schedule | None = None) -> None:
+    def __init__(self, told: Kit, schedule: Schedule | None = None) -> None:
         schedule = schedule or constant(1000, 1)
         self.player = Player(told, schedule.share)
-        self.player.begin(schedule, told, operation)
+        self.player.begin(schedule, told)
         self.asked: list[Request] = []
         self.versions: Counter[str] = Counter()
 
@@ -109,7 +109,7 @@ def body(request: Request) -> dict[str, Any]:
 
 
 def test_a_site_sends_its_steps_in_their_order_and_then_corrections(tmp_path: Path) -> None:
-    game = Game(kit(tmp_path, "report"), STEP)
+    game = Game(kit(tmp_path, "report"))
     asked = game.plays(40)
     for code in ("0001", "0002", "0003", "0004"):
         mine = [request for request in asked if of(request)[0] == code]
@@ -121,7 +121,7 @@ def test_a_site_sends_its_steps_in_their_order_and_then_corrections(tmp_path: Pa
 
 
 def test_corrections_say_something_else_than_what_is_there(tmp_path: Path) -> None:
-    asked = Game(kit(tmp_path, "report", sites=1), STEP).plays(16)
+    asked = Game(kit(tmp_path, "report", sites=1)).plays(16)
     finals = [body(request)["counts"] for request in asked if of(request)[1] == "final"]
     assert len(finals) >= 4
     assert len({json.dumps(counts, sort_keys=True) for counts in finals}) == 2
@@ -140,7 +140,7 @@ def test_what_two_reports_say_is_lawful() -> None:
 
 
 def test_one_request_of_a_site_is_on_its_way_at_a_time(tmp_path: Path) -> None:
-    game = Game(kit(tmp_path, "report"), STEP)
+    game = Game(kit(tmp_path, "report"))
     for _ in range(4):
         game.asks()
     assert len({of(request)[0] for request in game.asked}) == 4
@@ -153,7 +153,7 @@ def test_one_request_of_a_site_is_on_its_way_at_a_time(tmp_path: Path) -> None:
 
 def test_complete_sites_send_corrections_beside_each_other(tmp_path: Path) -> None:
     """A backend that is slow for a moment does not run out of people who want something."""
-    game = Game(kit(tmp_path, "report", sites=2), STEP)
+    game = Game(kit(tmp_path, "report", sites=2))
     game.plays(6)
     for _ in range(10):
         game.asks()
@@ -164,7 +164,7 @@ def test_complete_sites_send_corrections_beside_each_other(tmp_path: Path) -> No
 
 
 def test_what_was_not_answered_is_sent_again_as_it_was(tmp_path: Path) -> None:
-    game = Game(kit(tmp_path, "report", sites=1), STEP)
+    game = Game(kit(tmp_path, "report", sites=1))
     first = game.asks()
     game.player.finished(first)
     second = game.asks()
@@ -178,7 +178,7 @@ def test_what_was_not_answered_is_sent_again_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_client_that_tries_again_at_once_says_the_same(tmp_path: Path) -> None:
-    game = Game(kit(tmp_path, "report"), STEP)
+    game = Game(kit(tmp_path, "report"))
     index = game.asks()
     again = game.player.request(index)
     assert again == game.asked[index]
@@ -188,7 +188,7 @@ def test_workers_share_the_sites(tmp_path: Path) -> None:
     schedule = constant(100, 1)
     seen = []
     for k in range(2):
-        game = Game(kit(tmp_path, "report"), STEP, schedule.part(k, 2))
+        game = Game(kit(tmp_path, "report"), schedule.part(k, 2))
         seen.append({of(request)[0] for request in game.plays(10)})
     assert not seen[0] & seen[1]
     assert seen[0] | seen[1] == {"0001", "0002", "0003", "0004"}
@@ -196,7 +196,7 @@ def test_workers_share_the_sites(tmp_path: Path) -> None:
 
 def test_a_process_that_comes_later_goes_on_where_the_others_were(tmp_path: Path) -> None:
     told = kit(tmp_path, "report", sites=1, progress={"0001": [2, 2]})
-    (request,) = Game(told, STEP).plays(1)
+    (request,) = Game(told).plays(1)
     assert of(request)[1] == "final"
     assert "correction" not in body(request)
 
@@ -204,7 +204,7 @@ def test_a_process_that_comes_later_goes_on_where_the_others_were(tmp_path: Path
 def test_a_backend_without_corrections_is_sent_each_report_once(tmp_path: Path) -> None:
     mapping = tmp_path / "one.toml"
     mapping.write_text(IN_ONE)
-    game = Game(kit(tmp_path, "report", mapping=str(mapping)), STEP)
+    game = Game(kit(tmp_path, "report", mapping=str(mapping)))
     assert len({request.path for request in game.plays(4)}) == 4
     with pytest.raises(UsedUpError, match="all that it may send"):
         game.asks()
@@ -215,7 +215,7 @@ def test_a_backend_without_corrections_is_sent_each_report_once(tmp_path: Path) 
 
 def test_a_photo_is_sent_once_and_then_as_a_correction(tmp_path: Path) -> None:
     progress = {f"{n:04d}": [3, 3] for n in range(1, 5)}
-    asked = Game(kit(tmp_path, "photo", progress=progress), "photo").plays(12)
+    asked = Game(kit(tmp_path, "photo", progress=progress)).plays(12)
     assert {request.name for request in asked} == {"photo"}
     assert len({request.path for request in asked[:4]}) == 4
     assert [asked[n].headers != asked[n + 4].headers for n in range(4)] == [True] * 4
@@ -224,7 +224,7 @@ def test_a_photo_is_sent_once_and_then_as_a_correction(tmp_path: Path) -> None:
 
 
 def test_a_result_is_keyed_by_two_people_returned_and_keyed_again(tmp_path: Path) -> None:
-    game = Game(kit(tmp_path, "clerk", sites=1), "clerk")
+    game = Game(kit(tmp_path, "clerk", sites=1))
     asked = game.plays(6)
     assert [request.name for request in asked] == ["clerk", "clerk", "review.return"] * 2
     first, second, returned = asked[:3]
@@ -237,7 +237,7 @@ def test_a_mix_asks_for_what_the_schedule_says_where_it_can(tmp_path: Path) -> N
     schedule = constant(400, 1).mixed(shares, seed=3)
     progress = {f"{n:04d}": [3, 3] for n in range(1, 3)}
     told = kit(tmp_path, "mix", chairs=kit(tmp_path, "mix").chairs[:2], keyed=kit(tmp_path, "mix").keyed[2:])
-    game = Game(Kit(**{**vars(told), "progress": progress}), "", schedule)
+    game = Game(Kit(**{**vars(told), "progress": progress}), schedule)
     names = Counter(request.name for request in game.plays(400))
     clerks = names.pop("clerk") + names.pop("review.return")
     for name, share in shares.items():
@@ -245,7 +245,7 @@ def test_a_mix_asks_for_what_the_schedule_says_where_it_can(tmp_path: Path) -> N
 
 
 def test_half_of_the_readers_have_the_release_that_is_out(tmp_path: Path) -> None:
-    game = Game(kit(tmp_path, "results"), "any look")
+    game = Game(kit(tmp_path, "results"))
     asked = game.plays(600)
     conditional = [request for request in asked if "If-None-Match" in request.headers]
     assert 0.4 < len(conditional) / len(asked) < 0.6
@@ -255,17 +255,16 @@ def test_half_of_the_readers_have_the_release_that_is_out(tmp_path: Path) -> Non
 
 
 def test_who_signs_in_comes_over_a_connection_and_on_a_device_of_their_own(tmp_path: Path) -> None:
-    asked = Game(kit(tmp_path, "login"), "login").plays(8)
+    asked = Game(kit(tmp_path, "login")).plays(8)
     assert all(request.headers["Connection"] == "close" for request in asked)
     assert len({request.headers["X-Device"] for request in asked}) == 8
 
 
-def test_each_source_is_there() -> None:
+def test_the_source_that_generators_are_told_is_there() -> None:
     import importlib
 
-    for name in SOURCES.values():
-        module, _, function = name.partition(":")
-        assert callable(getattr(importlib.import_module(module), function))
+    module, _, function = SOURCE.partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
 
 
 # What is lost
@@ -290,7 +289,7 @@ class Store:
 def test_a_write_that_was_acknowledged_and_is_not_stored_is_missed_once(tmp_path: Path) -> None:
     from loadtests.contract import Session, evening
 
-    game, store = Game(kit(tmp_path, "report"), STEP), Store()
+    game, store = Game(kit(tmp_path, "report")), Store()
     steps = evening(game.player.backend)
     losses = Losses(game.player.backend, store, Session("o", "d", {"token": "t"}), tmp_path / "ledger", steps)
     asked = game.plays(5)
@@ -311,4 +310,4 @@ def test_a_write_that_was_acknowledged_and_is_not_stored_is_missed_once(tmp_path
 def test_a_kit_whose_mapping_is_wrong_says_so(tmp_path: Path) -> None:
     (tmp_path / "wrong.toml").write_text("[report]\nwhat = 1\n")
     with pytest.raises(InputError):
-        Game(kit(tmp_path, "report", mapping=str(tmp_path / "wrong.toml")), STEP)
+        Game(kit(tmp_path, "report", mapping=str(tmp_path / "wrong.toml")))

@@ -29,6 +29,13 @@ def test_a_lost_write_is_a_missed_promise_whatever_else_holds():
     assert checks_of_ledger(None) == []
 
 
+def test_where_nothing_was_acknowledged_nothing_was_tested():
+    nothing = {**CLEAN, "acknowledged": 0, "clean": False, "verdict": "nothing was acknowledged: nothing was tested"}
+    (check,) = checks_of_ledger(nothing)
+    assert not check.holds
+    assert check.says == "0 acknowledged: nothing was acknowledged: nothing was tested"
+
+
 def test_the_file_is_junit_as_ci_systems_read_it(tmp_path: Path):
     path = tmp_path / "reports" / "load.xml"
     requirements = [parse_requirement("nights >= 5"), parse_requirement("nights >= 5000")]

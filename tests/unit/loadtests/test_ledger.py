@@ -12,18 +12,9 @@ from typing import Any
 import pytest
 
 from loadtests.contract import Ask, Outcome, Report, Session, Site
-from loadtests.ledger import (
-    KINDS,
-    Entry,
-    Ledger,
-    Public,
-    Sources,
-    Stored,
-    as_text,
-    merge,
-    reconcile,
-    stored_in_database,
-)
+from loadtests.ledger import Entry, Ledger, merge
+from loadtests.reconciliation import KINDS, Sources, as_text, reconcile, together
+from loadtests.stored import Public, Stored, stored_in_database
 from simulation.errors import InputError
 
 GROUPS = ("ada", "ben")
@@ -298,6 +289,19 @@ def test_photos_are_not_missed_where_a_backend_lists_only_reports():
     found = reconcile(writes, Sources(by_api=[stored(WHOLE[2], step=None)]))
     assert (found["clean"], found["not_listed"]) == (True, 1)
     assert counts(reconcile(writes, Sources(by_api=[stored(WHOLE[2])]))) == {"lost": 1}
+
+
+def test_the_ledgers_of_several_flows_are_one_which_is_as_clean_as_the_worst_of_them():
+    one, other = entry(), entry(key="another")
+    clean = reconcile([one], Sources(by_api=[stored(one)]))
+    dirty = reconcile([other], Sources(by_api=[]))
+    assert together([]) is None
+    assert together([clean]) == clean
+    whole = together([clean, dirty])
+    assert whole is not None
+    assert (whole["acknowledged"], whole["lost"], whole["clean"]) == (2, 1, False)
+    assert whole["verdict"] == dirty["verdict"]
+    assert [each["key"] for each in whole["offending"]["lost"]] == ["another"]
 
 
 # The tally

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from loadtests.breaking_point import BreakingPoint
 from loadtests.report.advice import advice
-from loadtests.report.break_page import finding
+from loadtests.report.answer import answer
 from loadtests.report.break_page import page as break_page
 from loadtests.report.replay_page import page as replay_page
 from loadtests.report.soak_page import page as soak_page
@@ -18,11 +20,11 @@ from loadtests.report.stampede_page import page as stampede_page
 from loadtests.report.words import latency, middle, resource_name, significant, span
 from loadtests.trial import Trial
 from simulation.report.words import plain
-from tests.unit.loadtests.load_runs import DIRTY, about, point, replay, soaked, stampede
+from tests.unit.loadtests.load_runs import CLEAN, DIRTY, about, point, replay, soaked, stampede
 
 
-def told(one: BreakingPoint, **more: object) -> str:
-    return plain(finding(one, about("break", **more))).replace("\N{EN DASH}", "-")
+def told(one: BreakingPoint, broke_at: str | None = None, ledger: Mapping[str, Any] | None = CLEAN) -> str:
+    return plain(answer(one, broke_at, ledger)).replace("\N{EN DASH}", "-")
 
 
 def test_the_first_sentence_is_the_whole_answer():
@@ -47,7 +49,7 @@ def test_it_says_what_was_lost():
 def test_of_a_mix_it_names_the_operation_that_broke():
     mix = replace(point(), flow="mix", recoveries=())
     assert "with everything at once" in told(mix)
-    assert "at the log-in" in told(mix, broke_at={"mix": "login"})
+    assert "at the log-in" in told(mix, broke_at="login")
 
 
 def test_where_nothing_broke_no_breaking_point_is_claimed():

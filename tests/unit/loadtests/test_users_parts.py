@@ -38,7 +38,6 @@ GIVEN = {
     "target_class": "",
     "i_may_load": "",
     "ca": "",
-    "forwarded_for": False,
     "run_id": "",
 }
 

@@ -107,8 +107,7 @@ def test_the_moments_are_three_at_most_the_gravest_first_each_of_its_kind(evenin
 
 def test_a_branch_begins_before_the_moment(evening: tuple[Rehearsal, Debrief], tmp_path: Path) -> None:
     rehearsal, found = evening
-    log = rehearsal.branch(found.moments[0].seq, tmp_path / "branch.sqlite")
-    other = Rehearsal(log)
+    other = rehearsal.branch(found.moments[0].seq, tmp_path / "branch.sqlite")
     assert not any(seat.mistakes for seat in debrief(other.room, other.events).seats)
     other.close()
 
@@ -284,6 +283,8 @@ def test_an_evening_follows_the_person_and_a_bots_acts_are_nobodys(tmp_path: Pat
     whole = found.of(bob.seat)
     assert whole is not None
     assert whole.bot
+    assert own[0].bots_acted
+    assert not own[0].shared
     assert found.observed.worksheets == 0
     assert found.observed.app_entry_ms == []
     rehearsal.close()

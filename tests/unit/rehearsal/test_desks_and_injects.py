@@ -17,6 +17,7 @@ from simulation.rehearsal.clock import NightClock
 from simulation.rehearsal.debrief import debrief
 from simulation.rehearsal.desk import OperatorDesk
 from simulation.rehearsal.event import ROOM, TRAINER, Event
+from simulation.rehearsal.figures import figures_of
 from simulation.rehearsal.injects import EFFECTS, catalog
 from simulation.rehearsal.log import Log
 from simulation.rehearsal.running import Rehearsal
@@ -98,7 +99,7 @@ def test_a_simulated_caller_reads_his_worksheet_number_by_number(tmp_path: Path,
     worksheet = room.setting.worksheets[0][site]
     assert len(said) == 3 + int((worksheet > 0).sum())
     assert said[-1] == "“That is all.”"
-    figures = room.hotline.figures_of(worksheet, room.setting.rooms[site].counted)
+    figures = figures_of(room.setting, worksheet, room.setting.rooms[site].counted)
     press(rehearsal, operator, "typed", **{**typed(rehearsal, figures), "attendees": "x"})
     assert "not a whole number" in step_of(rehearsal, operator).feedback[0].english()
     assert step_of(rehearsal, operator).fields[0].value == "x"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from socket import AF_INET, AF_INET6, AddressFamily, create_connection
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -12,6 +14,7 @@ from simulation.cli import caucus
 from simulation.rehearsal.running import _settings
 from simulation.rehearsal.to_scenario import rehearsed
 from simulation.scenario import Scenario, load
+from simulation.web.server import listen
 from tests.unit.rehearsal.rooms import Wall, begun, small
 
 
@@ -27,6 +30,20 @@ def test_options_of_a_new_rehearsal_are_refused_where_one_goes_on(log: str) -> N
     told = CliRunner().invoke(caucus, ["rehearse", "iowa-2020", "--file", log, *more])
     assert told.exit_code == 2
     assert "leave out --minutes, --seed, --set" in " ".join(told.stderr.split())
+
+
+@pytest.mark.parametrize(("host", "open_at"), [("0.0.0.0", AF_INET), ("::", AF_INET6), ("127.0.0.1", AF_INET)])
+def test_the_address_told_is_one_that_can_be_opened(host: str, open_at: AddressFamily) -> None:
+    """Of "every address" no phone can open the text."""
+    try:
+        listening, url = listen(host, 0)
+    except OSError:
+        assert open_at is AF_INET6  # a computer without IPv6
+        return
+    with listening:
+        there = urlsplit(url)
+        assert there.hostname not in ("0.0.0.0", "::")
+        create_connection((there.hostname or "", there.port or 0), timeout=5).close()
 
 
 def test_another_night_than_the_files_is_refused(log: str) -> None:

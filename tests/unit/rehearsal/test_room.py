@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,6 +107,7 @@ def doings(draw: st.DrawFn) -> tuple[Any, ...]:
                         ("do", "left", seat, {}),
                         ("do", "reassigned", seat, {"to": to}),
                         ("do", "bot", seat, {"on": True}),
+                        ("do", "bot", seat, {"on": False}),
                     ]
                 )
             )
@@ -141,7 +143,7 @@ def play(rehearsal: Rehearsal, wall: Wall, doing: tuple[Any, ...], look: bool) -
 
 
 @settings(max_examples=20)
-@given(st.lists(doings(), min_size=20, max_size=50), st.integers(0, 3))
+@given(st.lists(doings(), min_size=20, max_size=50), st.sampled_from([0, 1, 3, 16]))
 def test_whatever_people_do_the_fold_of_the_log_is_the_live_room(
     the_night: Callable[[], Scenario], doing: list[tuple[Any, ...]], bots: int
 ) -> None:
@@ -153,6 +155,7 @@ def test_whatever_people_do_the_fold_of_the_log_is_the_live_room(
         rehearsal.do("clock", ROOM, {"do": "run"})
         for number, one in enumerate(doing):
             play(rehearsal, wall, one, look=number % 3 == 0)
+        rehearsal.tick(60_000)  # where the last thing was a jump, it is played to its end
         expected = seen(rehearsal.room)
         assert expected["failures"] == []
         assert seen(folded(rehearsal)) == expected
@@ -266,6 +269,53 @@ def test_names_stand_in_one_place_and_can_be_deleted(tmp_path: Path, scenario: S
     assert all(b"Zebulon" not in path.read_bytes() for path in tmp_path.glob("log.sqlite*"))
 
 
+def test_while_another_program_reads_the_log_deleted_names_are_said_to_lie_there(
+    tmp_path: Path, scenario: Scenario
+) -> None:
+    """What was written before lies in the file's journal as long as somebody reads it; then the server is rid of it."""
+
+    def lie_there() -> bool:
+        return any(b"Zebulon" in path.read_bytes() for path in tmp_path.glob("log.sqlite*"))
+
+    wall = Wall()
+    rehearsal = begun(tmp_path, wall, scenario)
+    joined(rehearsal, "Zebulon Quartermain")
+    reader = sqlite3.connect(tmp_path / "log.sqlite", isolation_level=None)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT name FROM people").fetchall() == [("Zebulon Quartermain",)]
+    told = rehearsal.delete_names()
+    assert told is not None
+    assert "may still lie" in told.english()
+    assert lie_there()
+    rehearsal.log.close()  # as a server that ends meanwhile
+    again = Rehearsal(Log(tmp_path / "log.sqlite"), now=wall)
+    assert again.names_left is not None
+    reader.close()
+    wall.ms += 1_500
+    again.tick()
+    assert again.names_left is None
+    assert not lie_there()
+    again.close()
+
+
+def test_what_is_sent_late_does_not_count_for_the_step_that_came_since(tmp_path: Path, scenario: Scenario) -> None:
+    rehearsal = begun(tmp_path, Wall(), scenario)
+    seat = joined(rehearsal).seat
+    rehearsal.do("clock", ROOM, {"do": "run"})
+    step = rehearsal.view(seat).steps[0]
+    action = step.buttons[0].action
+    assert rehearsal.do("acted", seat, {"action": action, "fields": {}, "step": step.id}, "k1") is None
+    count = len(rehearsal.events)
+    for late in ({"action": action, "step": "of another time"}, {"action": "gone", "step": step.id}):
+        refused = rehearsal.do("acted", seat, {**late, "fields": {}})
+        assert refused is not None
+        assert "over by now" in refused.english()
+    assert len(rehearsal.events) == count
+    assert rehearsal.has_done(seat, "k1")
+    assert not rehearsal.has_done("chair-2", "k1")
+    rehearsal.close()
+
+
 def test_the_way_in(tmp_path: Path, scenario: Scenario) -> None:
     """The code is unguessable, read easily, and typed carelessly; a token reaches one person's seat, wherever it is."""
     rehearsal = begun(tmp_path, Wall(), scenario)
@@ -343,8 +393,9 @@ def test_a_bot_plays_on_where_somebody_sat(tmp_path: Path, scenario: Scenario) -
     assert (seat.person, seat.bot, rehearsal.seat_of(ann.token)) == (None, True, None)
     run(rehearsal, wall, 20 * HOUR)
     assert seat.stage != "doors"
-    assert isinstance(rehearsal.do("bot", bob.seat, {"on": True}), Text)
-    assert rehearsal.room.seats[bob.seat].person == bob.person
+    assert rehearsal.do("bot", bob.seat, {"on": True}) is None
+    assert rehearsal.room.seats[bob.seat].person is None
+    assert isinstance(rehearsal.do("bot", "entry-7", {"on": True}), Text)
     rehearsal.close()
 
 
@@ -402,8 +453,7 @@ def test_a_branch_begins_as_the_night_did(tmp_path: Path, scenario: Scenario) ->
     ann = joined(rehearsal)
     run(rehearsal, wall, 19 * HOUR + 30 * MINUTE)
     at = len(rehearsal.events) // 2
-    log = rehearsal.branch(at, tmp_path / "branch.sqlite")
-    branch = Rehearsal(log, now=wall)
+    branch = rehearsal.branch(at, tmp_path / "branch.sqlite")
     assert branch.events[:at] == rehearsal.events[:at]
     assert not branch.room.clock.running
     assert branch.seat_of(ann.token) is None
@@ -416,6 +466,31 @@ def test_a_branch_begins_as_the_night_did(tmp_path: Path, scenario: Scenario) ->
         rehearsal.branch(at, tmp_path / "branch.sqlite")
     branch.close()
     rehearsal.close()
+
+
+def test_branches_come_back_with_the_rehearsal_that_they_left(tmp_path: Path, scenario: Scenario) -> None:
+    """Those of branches too; a log of another rehearsal that lies there is none of them."""
+    wall = Wall()
+    rehearsal = begun(tmp_path, wall, scenario, bots=1)
+    run(rehearsal, wall, 19 * HOUR)
+    wall.ms += 1
+    branch = rehearsal.branch(rehearsal.events[-1].seq)
+    bob = joined(branch, "Bob")
+    wall.ms += 1
+    twig = branch.branch(branch.events[-1].seq)
+    Rehearsal.begin(tmp_path / "log-branch-other.sqlite", scenario, now=wall).close()
+    (tmp_path / "log-branch-broken.sqlite").write_bytes(b"no log at all" * 100)
+    for one in (twig, branch, rehearsal):
+        one.close()
+    again = Rehearsal(Log(tmp_path / "log.sqlite"), now=wall)
+    found = list(again.branches())
+    assert [one.trainer_token for one in found] == [branch.trainer_token, twig.trainer_token]
+    assert found[0].seat_of(bob.token) == bob.seat
+    assert [one.branched_from(again) is None for one in found] == [False, True]
+    assert found[1].branched_from(found[0]) == found[1].room.now_ms
+    assert list(again.branches()) == []  # another server runs them
+    for one in (*found, again):
+        one.close()
 
 
 def test_subscribers_hear_of_the_seats_that_changed(tmp_path: Path, scenario: Scenario) -> None:

@@ -1,0 +1,165 @@
+"""What is exported for other tools is accepted by a backend, request for request, in their order.
+
+The log-ins come from one address, this machine's, which the backend trusts to say whose they are.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import stat
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from loadtests.contract import Request
+from loadtests.guards import allowed
+from loadtests.launch import Launched, launched
+from loadtests.sender import Sender
+from simulation.cli import caucus
+from simulation.roster import synthesize
+from simulation.scenario import load
+
+NIGHT = """\
+extends = "iowa-2020"
+title = "A small night"
+story = "A hundred precincts, all with an app: more log-ins at once than one address may make."
+
+[turnout]
+people = "none"
+
+[app]
+installed = 0.95
+"""
+PRECINCTS = 100
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported")
+    (folder / "night.toml").write_text(NIGHT, encoding="utf-8")
+    rows = synthesize("iowa-2020").csv().splitlines()[: PRECINCTS + 1]
+    (folder / "precincts.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return folder
+
+
+@contextmanager
+def backend_for(place: Path, name: str) -> Iterator[Launched]:
+    night = load(place / "night.toml", {}, place / "precincts.csv")
+    options = ("--trusted-proxy", "127.0.0.1")
+    with launched(place / name, f"sqlite:///{place / name}.db", night, clerks=4, reviewers=2, options=options) as one:
+        yield one
+
+
+def export(place: Path, kind: str, *options: str) -> None:
+    given = [str(place / "night.toml"), "--format", kind, "--roster", str(place / "precincts.csv"), "--speed", "600"]
+    done = CliRunner().invoke(caucus, ["loadtest", "export", *given, *options])
+    assert done.exit_code == 0, done.output
+
+
+def exported_for_vegeta(place: Path, backend: Launched) -> Path:
+    out = place / f"{backend.data.name}.jsonl"
+    export(place, "vegeta", "--target", backend.url, "--pins", str(backend.pins), "--out", str(out))
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600, "it holds sessions and PINs"
+    return out
+
+
+def names(statuses: Counter[tuple[str, int]]) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {}
+    for name, status in statuses:
+        found.setdefault(name, set()).add(status)
+    return found
+
+
+def test_every_target_that_vegeta_is_given_is_accepted(place: Path) -> None:
+    """Read as vegeta's documentation has it: JSON a line, the body in base64, each header a list."""
+    statuses: Counter[tuple[str, int]] = Counter()
+    with backend_for(place, "for-vegeta-targets") as backend:
+        send = Sender(allowed(backend.url), "vegeta-targets")
+        for line in exported_for_vegeta(place, backend).read_text(encoding="utf-8").splitlines():
+            target = json.loads(line)
+            assert set(target) <= {"method", "url", "header", "body"}
+            path = target["url"].removeprefix(backend.url)
+            headers = {name: values[0] for name, values in target["header"].items()}
+            body = base64.b64decode(target["body"]) if "body" in target else None
+            reply = send(Request(target["method"], path, headers, body, "target"))
+            statuses[path.rpartition("/")[2], reply.status] += 1
+            if b'"pin":"000000"' in (body or b""):
+                assert reply.status == 401
+                statuses["login", 401] -= 1
+    found = names(+statuses)
+    assert {"login", "open", "first-alignment", "final", "photo", "entries"} <= set(found)
+    assert found.pop("login") == {200}
+    for name in ("open", "first-alignment", "final", "photo", "entries"):
+        assert found.pop(name) == {201}, name
+    assert set().union(*found.values()) == {200}
+
+
+@pytest.mark.skipif(shutil.which("vegeta") is None, reason="vegeta is not installed, and is no package of Debian 12")
+def test_vegeta_itself_gets_the_night_accepted(place: Path) -> None:
+    with backend_for(place, "for-vegeta") as backend:
+        targets = exported_for_vegeta(place, backend)
+        count = len(targets.read_text(encoding="utf-8").splitlines())
+        attack = ["vegeta", "attack", "-format=json", "-lazy", "-rate=50", f"-targets={targets}"]
+        attack += [f"-duration={count / 50:g}s", "-max-workers=50"]
+        shot = subprocess.run(attack, check=True, capture_output=True)
+        told = subprocess.run(["vegeta", "report", "-type=json"], check=True, input=shot.stdout, capture_output=True)
+    codes = json.loads(told.stdout)["status_codes"]
+    wrong_pins = sum('"pin":"000000"' in line for line in targets.read_text(encoding="utf-8").splitlines())
+    assert sum(codes.get(code, 0) for code in ("200", "201")) >= count - wrong_pins - 1
+    assert set(codes) <= {"200", "201", "401"}
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node plays the script that k6 would play")
+def test_the_script_for_k6_signs_everybody_in_and_gets_the_night_accepted(place: Path) -> None:
+    """By a stand-in of k6 (k6 is in no package registry that the tests install from): its logic, not its rates."""
+    out = place / "for-k6-script"
+    player = Path(__file__).with_name("k6_stand_in.mjs")
+    with backend_for(place, "for-k6") as backend:
+        export(place, "k6", "--target", backend.url, "--out", str(out))
+        environment = os.environ | {"PINS": str(backend.pins)}
+        done = subprocess.run(
+            ["node", str(player), str(out)], check=False, capture_output=True, text=True, env=environment
+        )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    events = json.loads((out / "events.json").read_text(encoding="utf-8"))
+    writers = {row["user"] for row in events if row["user"] and row["name"] != "login"}
+    assert told["setup"] == {"signing in 200": len(writers)}, "each from its own address: nobody is asked to wait"
+    assert len(writers) > 60
+    assert told["failed"] == []
+    sent = Counter(row["name"] for row in events)
+    accepted = Counter({name.rpartition(" ")[0]: count for name, count in told["night"].items() if name[-3:] != "401"})
+    wrong = sum(1 for row in events if row.get("must_fail"))
+    assert accepted == sent - Counter({"login": wrong})
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "code", "says"),
+    [
+        ("csv", (), 2, "--format csv holds no secrets"),
+        ("vegeta", (), 2, "name a file with --out"),
+        ("vegeta", ("--out", "x.jsonl", "--target", "http://192.0.2.1"), 2, "--i-may-load 192.0.2.1"),
+        ("vegeta", ("--out", "x.jsonl", "--target", "http://127.0.0.1:1"), 1, "no answer to login"),
+    ],
+)
+def test_secrets_go_where_they_are_asked_for_and_nowhere_else(
+    place: Path, kind: str, more: tuple[str, ...], code: int, says: str
+) -> None:
+    (place / "pins.csv").write_text(
+        "user,role,site,pin,totp_secret\n"
+        + "".join(f"{n:04d},chair,{n:04d},314159,\n" for n in range(1, PRECINCTS + 1))
+        + "clerk-01,clerk,,abcdefghijkl,\nclerk-02,clerk,,abcdefghijkl,\n"
+    )
+    given = [str(place / "night.toml"), "--roster", str(place / "precincts.csv"), "--pins", str(place / "pins.csv")]
+    done = CliRunner().invoke(caucus, ["loadtest", "export", *given, "--format", kind, *more])
+    assert done.exit_code == code, done.output
+    assert says in done.output
+    assert "314159" not in done.output
