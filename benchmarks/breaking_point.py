@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -156,6 +157,7 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=60, help="that the truth is computed from")
     options.add_argument("--only", default="", help="servers whose name has this in it")
     given = options.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # servers and generators end with it
     objectives = parse_objectives(OBJECTIVES)
     rows = []
     for number, (name, known) in enumerate(KNOWN.items()):

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from loadtests.objectives import Objective
 from loadtests.preparing import Preparation, two_reports
 from loadtests.sender import NoAnswerError, Sender
 from loadtests.stress import Made, Stress, listening, where
+from loadtests.upkeep import Kept, as_rows, is_old
 from loadtests.users.accounts import CLERK, REVIEWER, Account, Accounts, read_accounts
 from loadtests.workload import Peak
 from simulation.errors import InputError, UnfinishedError
@@ -243,6 +244,7 @@ class Load:
     run_id: str = field(default_factory=new_run_id)
     notices: list[str] = field(default_factory=list)
     marks: list[tuple[float, Mark]] = field(default_factory=list)
+    kept: Kept = field(default_factory=Kept)  # sessions that were renewed
     began: float | None = None  # what marks count from: the search; None: the beginning of the first trial
 
     def searched(self, tried: Callable[[Tried], None]) -> Found:
@@ -261,7 +263,7 @@ class Load:
                 tried=tried,
             )
             workers = stress.workers
-        self.notices += _others_here(point)
+        self.notices += [*_others_here(point), *self.kept.notices()]
         return Found(
             point, self.reconciled(), where(point.trials), tuple(self.marks), tuple(self.notices), self.shown,
             self.place.kind, self.place.cores, workers,
@@ -325,7 +327,12 @@ class Load:
             nonlocal number
             number += 1
             progress = {site: list(row) for site, row in losses.progress.items()}
-            return replace(kit, name=f"{self.run_id}-{number}", progress=progress).as_arguments()
+            sessions = {**kit.sessions, **as_rows(self.kept.sessions)}
+            return replace(kit, name=f"{self.run_id}-{number}", progress=progress, sessions=sessions).as_arguments()
+
+        def lost() -> int:
+            losses.session = self._reads()
+            return losses.new()
 
         sites = len(kit.keyed) if flow == "clerk" else len(kit.chairs)
         chairs = [address("chair", n) for n in range(min(2000, max(1, len(kit.logins))))]
@@ -351,10 +358,11 @@ class Load:
             shares=self._shares() if flow == "mix" else None,
             objective_s=job.latency_s,
             watch=self.place.watched,
-            lost=losses.new if writes else lambda: 0,
+            lost=lost if writes else lambda: 0,
             left=(lambda: float("inf")) if corrects else (lambda: self._left(kit, losses)),
             around=self.faults,
             told=self.told,
+            kept=self.kept,
         )
 
     @contextmanager
@@ -408,12 +416,14 @@ class Load:
         reports = {site.code: two_reports(self.night, site) for site in sites}
         preparation = self.preparation
         sessions: dict[str, Session] = {}
+        people: list[Account] = []  # who is signed in
         chairs = list(parts["chairs"]) if flow in ("report", "photo", "mix") or (flow == "results" and own) else []
         if needs_login and chairs:
             with_login = [account for site in chairs if (account := account_of[site.code]) is not None]
             if not with_login:
                 raise InputError(f"--pins {self.place.pins}: nobody in it chairs a site of {self.job.name}")
             sessions |= preparation.signed_in(with_login, "chair")
+            people += with_login
             chairs = [site for site in chairs if (one := account_of[site.code]) is not None and one.user in sessions]
         session_of = {site: sessions.get(one.user) if (one := account_of[site.code]) else None for site in chairs}
         progress: dict[str, tuple[int, Any]] = {} if own else preparation.come(session_of)
@@ -426,8 +436,10 @@ class Load:
             if needs_login and len(clerks) < 2:
                 raise InputError(f"--pins {self.place.pins}: {len(clerks)} clerks: every result is keyed by two")
             sessions |= preparation.signed_in(clerks, "clerk")
+            people += clerks
             if "review.return" in self.backend.operations and reviewers:
                 sessions |= preparation.signed_in(reviewers, "reviewer")
+                people += reviewers
         logins = [one for site in parts["login"] if (one := account_of[site.code])] if _signs_in(flow) else []
         if flow == "login" and not logins:
             raise InputError(f"--pins {self.place.pins}: nobody in it chairs a site of {self.job.name}")
@@ -441,11 +453,13 @@ class Load:
             ledger=str(self.folder),
             chairs=self._rows(chairs if flow != "results" else parts["chairs"], account_of, reports),
             keyed=self._rows(parts["keyed"] if flow in ("clerk", "mix") else (), account_of, reports),
-            sessions={user: [one.device, dict(one.values)] for user, one in sessions.items()},
-            logins=[[one.user, one.role, one.site, one.pin, one.totp_secret] for one in logins],
+            sessions=as_rows(sessions),
+            accounts=_plain({one.user: one for one in people if one.user in sessions}.values()),
+            logins=_plain(logins),
             clerks=[one.user for one in clerks if one.user in sessions or not needs_login],
             reviewers=[one.user for one in reviewers if one.user in sessions or not needs_login],
             progress={site: list(row) for site, row in progress.items()},
+            ca=None if self.job.ca is None else str(self.job.ca.resolve()),
         )
 
     def _rows(
@@ -490,6 +504,16 @@ class Load:
             self.notices.append(f"what is stored is not read: {error}")
             return None
 
+    def _reads(self) -> Session | None:
+        """Who reads what is stored, signed in again where that was long ago."""
+        if self.reader is not None and is_old(self.reader):
+            try:
+                self.reader = reader_session(self.backend, self.send, self.accounts)
+            except InputError as error:
+                said = f"what is stored was not read to the end: {error}"
+                self.notices += [said] if said not in self.notices else []
+        return self.reader
+
     def reconciled(self) -> dict[str, Any] | None:
         """What the ledger says; None where nothing is written."""
         if self.flow in FLOWS and self.flow not in WRITES:
@@ -500,7 +524,7 @@ class Load:
             if not entries:
                 return None
             return reconciliation.held_against(
-                entries, self.backend, self.send, self.reader, self.place.database, self.job.settle_s
+                entries, self.backend, self.send, self._reads(), self.place.database, self.job.settle_s
             )
         except (InputError, NoAnswerError) as error:
             self.notices.append(f"the ledger could not be held against the backend: {error}")
@@ -517,6 +541,11 @@ def _others_here(point: BreakingPoint) -> Iterator[str]:
             f"{void} of {len(counted)} trials are void, and others use this machine (load average {load:.0f} on "
             f"{cores} cores): a quiet machine answers better"
         )
+
+
+def _plain(accounts: Iterable[Account]) -> list[list[str]]:
+    """Rows for another process."""
+    return [[one.user, one.role, one.site, one.pin, one.totp_secret] for one in accounts]
 
 
 def _most_under_way(flow: str, sites: int, *, corrects: bool) -> int:

@@ -21,6 +21,7 @@ from loadtests.contract import Ask, Backend, Operation, Outcome, Picture, Reply,
 from loadtests.generator_process import Source, own_folder
 from loadtests.guards import Target
 from loadtests.ledger import Ledger
+from loadtests.upkeep import Upkeep, from_rows, upkeep
 from loadtests.users.accounts import Account
 from loadtests.users.photo import PNG, photo
 from loadtests.workload import FLOWS as OPERATIONS_OF
@@ -63,12 +64,14 @@ class Kit:
     ledger: str  # the folder
     chairs: Sequence[Sequence[Any]]  # sites that report by app: `packed`
     keyed: Sequence[Sequence[Any]]  # sites whose results the hotline keys
-    sessions: Mapping[str, Sequence[Any]] = field(default_factory=dict, repr=False)  # user: device and values
+    sessions: Mapping[str, Sequence[Any]] = field(default_factory=dict, repr=False)  # `upkeep.as_rows`
+    accounts: Sequence[Sequence[str]] = field(default=(), repr=False)  # of those sessions: rows as of `logins`
     logins: Sequence[Sequence[str]] = field(default=(), repr=False)  # user, role, site, PIN, secret
     clerks: Sequence[str] = ()  # users
     reviewers: Sequence[str] = ()
     progress: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # of a site: steps that it has, last version
     picture_bytes: Sequence[int] = PICTURE_BYTES
+    ca: str | None = None  # a file
 
     def as_arguments(self) -> dict[str, Any]:
         """For `Generators`."""
@@ -91,17 +94,21 @@ def _counts(report: Report) -> tuple[Mapping[str, int], Mapping[str, int], Mappi
 _playing: list[Player] = []  # the one of the last trial
 
 
-def source(schedule: Schedule, _: Target, *, kit: Mapping[str, Any]) -> Source:
+def source(schedule: Schedule, target: Target, *, kit: Mapping[str, Any]) -> Source:
     """The requests of a flow; who sends them stays from one trial to the next."""
     told = Kit(**kit)
     name = (told.name, schedule.share)
     if not _playing or _playing[0].name != name:
         while _playing:
             _playing.pop().close()
-        _playing.append(Player(told, schedule.share))
+        player = Player(told, schedule.share)
+        k, of = schedule.share
+        accounts = [Account(*row) for row in told.accounts[k::of]]
+        player.upkeep = upkeep(player.backend, target, told.run_id, told.ca, player.sessions, accounts)
+        _playing.append(player)
     player = _playing[0]
     player.begin(schedule, told)
-    return Source(player.request, player.judge, player.finished)
+    return Source(player.request, player.judge, player.finished, player.upkeep)
 
 
 # Who sends what
@@ -159,7 +166,8 @@ class Player:
         self.backend: Backend = target_backend(
             Path(kit.mapping) if kit.mapping else None, kit.target_class, kit.run_id, tuple(kit.groups)
         )
-        self.sessions = {user: Session(user, row[0], row[1]) for user, row in kit.sessions.items()}
+        self.sessions = from_rows(kit.sessions)
+        self.upkeep: Upkeep | None = None  # who renews them
         self.ledger = Ledger(own_folder(Path(kit.ledger)), kit.run_id)
         self._keys, self._made = secrets.token_hex(6), 0
         has = self.backend.operations
@@ -181,7 +189,6 @@ class Player:
 
     def begin(self, schedule: Schedule, kit: Kit) -> None:
         """A trial begins."""
-        self.sessions = {user: Session(user, row[0], row[1]) for user, row in kit.sessions.items()}
         for number in list(self._on_its_way):  # of a trial that was broken off
             self.finished(number)
         self._operation = "" if kit.flow == "mix" else {"report": STEP, "results": LOOK}.get(kit.flow, kit.flow)
@@ -206,6 +213,9 @@ class Player:
         if work is None:
             operation = self._operation or self._operation_of[index]
             work = self._on_its_way[index] = self._parts[operation].next(operation)
+        before = work.ask.session
+        if before is not None and (session := self.sessions[before.user]) is not before:  # renewed meanwhile
+            work.ask = replace(work.ask, session=session)
         if work.by.writes:
             self.ledger.sent(work.operation, work.ask)
         request = self.backend.build(work.operation, work.ask)
@@ -227,7 +237,11 @@ class Player:
             self.ledger.answered(work.operation, work.ask, outcome)
         elif work.operation.startswith("results"):
             work.of(reply)
-        work.accepted, work.refused = outcome.accepted, outcome.verdict == "refused"
+        is_over = outcome.status == 401 and work.ask.session is not None
+        if is_over and self.upkeep is not None and work.ask.session is not None:
+            self.upkeep.refused(work.ask.session)
+        work.accepted = outcome.accepted
+        work.refused = outcome.verdict == "refused" and not is_over  # what was said is sent again, signed in anew
         return "" if outcome.accepted else f"{work.operation}: {outcome.problem or outcome.verdict}"
 
     def finished(self, index: int) -> None:

@@ -47,7 +47,7 @@ def _end(
             run_folder.Fault(mark.name, at_s + mark.began_s, at_s + mark.ended_s) for at_s, mark in load.marks
         ),
         ledger=ledger,
-        notices=tuple(load.notices),
+        notices=(*load.notices, *load.kept.notices()),
     )
     checks = [*checks, *junit.checks_of_ledger(ledger)]
     code = run.answer({**result, "ledger": ledger}, [plain(with_ledger(story, ledger))], checks)
@@ -109,7 +109,7 @@ def _replayed(asked: Replay, load: Load, played: Night, evening: Evening) -> rep
         sessions = replaying.sign_everybody_in(load.preparation, plan, load.accounts)
         kit = replaying.kit(
             plan, load.accounts, sessions, run_id=load.run_id, mapping=asked.mapping,
-            target_class=asked.target_class, ledger=load.folder,
+            target_class=asked.target_class, ledger=load.folder, ca=asked.ca,
         )  # fmt: skip
         with load.through() as target:
             told(f"{len(plan.schedule):,} requests in {replaying.seconds_of(plan):,.0f} s")
@@ -123,6 +123,7 @@ def _replayed(asked: Replay, load: Load, played: Night, evening: Evening) -> rep
                 ca=asked.ca,
                 watch=load.place.watched(),
                 around=load.faults,
+                kept=load.kept,
             )
 
 

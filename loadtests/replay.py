@@ -25,6 +25,7 @@ from loadtests.generator_process import Around, Generators, Source, nothing
 from loadtests.guards import Target
 from loadtests.ledger import Ledger
 from loadtests.trial import Sample, Trial
+from loadtests.upkeep import Kept, Upkeep, as_rows, from_rows, upkeep
 from loadtests.users.accounts import Account, Accounts
 from loadtests.users.photo import PNG, photo
 from loadtests.workload import SECOND, Schedule, first_request_at_ms, night
@@ -121,8 +122,10 @@ class Kit:
     speed: float
     begins_at_ms: int
     sites: Sequence[Mapping[str, Any]]  # in the roster's order: `_row`
-    sessions: Mapping[str, Sequence[Any]] = field(default_factory=dict, repr=False)  # user: device and values
+    sessions: Mapping[str, Sequence[Any]] = field(default_factory=dict, repr=False)  # `upkeep.as_rows`
     logins: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)  # site's code: user, PIN, secret
+    clerks: Sequence[Sequence[str]] = field(default=(), repr=False)  # user, PIN, secret
+    ca: str | None = None  # a file
 
     def as_arguments(self) -> dict[str, Any]:
         """For `Generators`."""
@@ -138,6 +141,7 @@ def kit(
     mapping: Path | None,
     target_class: str | None,
     ledger: Path,
+    ca: Path | None = None,
 ) -> Kit:
     """The night as plain data."""
     evening = plan.evening
@@ -166,8 +170,10 @@ def kit(
         speed=plan.speed,
         begins_at_ms=plan.begins_at_ms,
         sites=rows,
-        sessions={user: [session.device, dict(session.values)] for user, session in sessions.items()},
+        sessions=as_rows(sessions),
         logins={code: [one.user, one.pin, one.totp_secret] for code, one in accounts.chairs.items()},
+        clerks=[[one.user, one.pin, one.totp_secret] for one in accounts.of("clerk") if one.user in sessions],
+        ca=None if ca is None else str(ca.resolve()),
     )
 
 
@@ -185,10 +191,11 @@ def _plain(report: Report) -> list[Any]:
     return [report.attendees, *(list(one.values()) for one in counts)]
 
 
-def source(schedule: Schedule, _: Target, *, kit: Mapping[str, Any]) -> Source:
+def source(schedule: Schedule, target: Target, *, kit: Mapping[str, Any]) -> Source:
     """The requests of the night's share that this process keeps."""
     player = _Player(schedule, Kit(**kit))
-    return Source(player.request, player.judge, player.finished)
+    player.upkeep = player.kept_at(target, schedule)
+    return Source(player.request, player.judge, player.finished, player.upkeep)
 
 
 @dataclass(slots=True)
@@ -214,7 +221,8 @@ class _Player:
             Path(kit.mapping) if kit.mapping else None, kit.target_class, kit.run_id, tuple(kit.groups)
         )
         self.ledger = Ledger(Path(kit.ledger), kit.run_id)
-        self._sessions = {user: Session(user, row[0], row[1]) for user, row in kit.sessions.items()}
+        self._sessions = from_rows(kit.sessions)
+        self.upkeep: Upkeep | None = None  # who renews them
         self._etags: dict[tuple[str, int], str] = {}
         self._under_way: dict[int, _Work] = {}
         self._pictures = self._drawn(schedule)
@@ -235,6 +243,18 @@ class _Player:
         kept = {sizes[len(sizes) * (2 * n + 1) // (2 * _PICTURES)] for n in range(_PICTURES)} if sizes else set()
         return {size: photo(f"{self._kit.run_id} {size}", size) for size in sorted(kept)}
 
+    def kept_at(self, target: Target, schedule: Schedule) -> Upkeep | None:
+        """Who renews the sessions of chairs whose requests are sent here, and of this process' share of clerks."""
+        (k, of), kit = schedule.share, self._kit
+        chairs = [kit.logins.get(row["site"][0]) for row in kit.sites]  # user, PIN, secret
+        accounts = [Account(one[0], "", "", *one[1:]) for one in (*chairs[k::of], *kit.clerks[k::of]) if one]
+        log_ins_s: dict[str, list[float]] = {}
+        own = schedule.of("login")
+        for subject, due_ns in zip(own.subject.tolist(), own.due_ns.tolist(), strict=True):
+            if (chair := chairs[subject]) is not None:
+                log_ins_s.setdefault(chair[0], []).append(due_ns / SECOND)
+        return upkeep(self.backend, target, kit.run_id, kit.ca, self._sessions, accounts, log_ins_s)
+
     # What the generator calls
 
     def request(self, index: int) -> Request:
@@ -244,6 +264,9 @@ class _Player:
             work = self._under_way[index] = self._work(index)
         elif work.refused and work.readings:
             work.ask = replace(work.ask, report=work.readings.pop(0), key=f"{work.ask.key}-again")
+        before = work.ask.session
+        if before is not None and (session := self._sessions[before.user]) is not before:  # renewed meanwhile
+            work.ask = replace(work.ask, session=session)
         if work.ask.key:
             self.ledger.sent(work.operation, work.ask)
         request = self.backend.build(work.operation, work.ask)
@@ -257,7 +280,10 @@ class _Player:
         if reply.status == 304 and work.ask.etag:
             return ""
         outcome = self.backend.read(work.operation, reply)
-        work.refused = outcome.verdict == "refused"
+        is_over = outcome.status == 401 and work.ask.session is not None
+        if is_over and self.upkeep is not None and work.ask.session is not None:
+            self.upkeep.refused(work.ask.session)
+        work.refused = outcome.verdict == "refused" and not is_over
         if work.ask.key:
             self.ledger.answered(work.operation, work.ask, outcome)
         if work.must_fail:
@@ -273,7 +299,9 @@ class _Player:
 
     def _learn(self, work: _Work, outcome: Outcome, reply: Reply) -> None:
         if work.operation == "login":
-            self._sessions[work.ask.user] = signed_in(work.ask, outcome)
+            session = self._sessions[work.ask.user] = signed_in(work.ask, outcome)
+            if self.upkeep is not None:
+                self.upkeep.signed_in(session)
         elif work.etag_of is not None and reply.headers.get("etag"):
             self._etags[work.etag_of] = reply.headers["etag"]
 
@@ -396,6 +424,7 @@ def play(
     ca: Path | None = None,
     watch: Mapping[str, Sequence[int]] | None = None,
     around: Around = nothing,
+    kept: Kept | None = None,
 ) -> Replayed:
     """Keep the night's times against a target; faults happen `around` it."""
     with Generators(
@@ -406,6 +435,7 @@ def play(
         cores=cores,
         sources=sources,
         ca=ca,
+        kept=kept,
     ) as generators:
         generators.order["limits"]["retries"] = RETRIES
         trial = generators.trial(plan.schedule, watch=watch, around=around)

@@ -38,6 +38,7 @@ from loadtests.objectives import Objective
 from loadtests.objectives import Trial as Measured
 from loadtests.recovery import OVERLOAD_SHARE, RETRIES, Phase, Recovery, recovery
 from loadtests.trial import SECOND, Sample, Trial
+from loadtests.upkeep import Kept
 from loadtests.workload import Schedule, poisson, spike
 
 TIMEOUT_S = 10.0  # after which a client gives up
@@ -81,6 +82,7 @@ class Stress:
     left: Callable[[], float] = lambda: float("inf")  # how many requests there still are
     around: Around = nothing  # each trial that is no look at whether all is well: faults
     told: Callable[[str], None] = lambda text: None
+    kept: Kept = field(default_factory=Kept)  # hears of the sessions that were renewed
     _workers: int = field(default=0, init=False)
     _made_trials: int = field(default=0, init=False)
     _generators: Generators | None = field(default=None, init=False)
@@ -128,6 +130,7 @@ class Stress:
                 sources=made.sources,
                 ca=made.ca,
                 files=made.files,
+                kept=self.kept,
             )
         )
 

@@ -13,10 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from loadtests import contract
+from loadtests.addresses import reach
 from loadtests.contract import Ask, Backend, Outcome, Reply, Request, Session
+from loadtests.guards import Target
+from loadtests.sender import Sender
 from loadtests.users.accounts import Account
 
 ASSUMED_LIFE_S = 30 * 60.0  # of a session, where the answer to the log-in does not say
@@ -29,6 +33,7 @@ AT_ONCE = 8  # under way
 _STEP_S = 30.0  # a code of a second factor counts once in this time
 _MARGIN_S = 2.0  # by which clocks may differ
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 2.0, 60.0  # before somebody who was not let in tries again
+_TIMEOUT_S = 10.0  # of a log-in
 _LOOK_S = 0.1  # so soon a session that was refused is seen
 _MILLISECONDS = 1e11  # a time that is larger is not in seconds
 
@@ -69,13 +74,13 @@ def _instant(value: object) -> float | None:
     return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
 
 
-def packed(sessions: Mapping[str, Session]) -> dict[str, list[Any]]:
+def as_rows(sessions: Mapping[str, Session]) -> dict[str, list[Any]]:
     """By user, as plain data: goes through a pipe, never over a command line."""
     return {user: [one.device, dict(one.values), one.address, one.signed_in_at] for user, one in sessions.items()}
 
 
-def unpacked(rows: Mapping[str, Sequence[Any]]) -> dict[str, Session]:
-    """What `packed` made."""
+def from_rows(rows: Mapping[str, Sequence[Any]]) -> dict[str, Session]:
+    """What `as_rows` made."""
     return {user: Session(user, *row) for user, row in rows.items()}
 
 
@@ -114,9 +119,11 @@ class Upkeep:
         self.sessions = sessions
         self._backend, self._send, self._apart = backend, send, from_own_addresses
         self._log_ins_s = log_ins_s or {}
-        self._began = -math.inf
+        self.began = -math.inf  # Unix time of the schedule's beginning
+        self._under_way = 0
         self._people = {one.user: _Person(one) for one in accounts if one.user in sessions}
         self._line: list[tuple[float, str]] = []  # when, and who; what is not `due` any more is passed over
+        self._told_of: dict[str, Session] = {}  # refused, and looked after by another process
         self._free_at = 0.0
         lives = {user: life_s(sessions[user]) for user in self._people}
         self._gap_s = 1 / max(LEAST_PER_S, 2 * sum(1 / (OLD_SHARE * life) for life in lives.values()))
@@ -134,7 +141,7 @@ class Upkeep:
         """
         from gevent import sleep, spawn  # whoever runs this has patched the process
 
-        self._began = began
+        self.began = began
         while True:
             user = self.next(time.time())
             if user is None:
@@ -144,7 +151,7 @@ class Upkeep:
 
     def next(self, now: float) -> str | None:
         """Who is to be signed in now; nobody while others were just begun."""
-        if now < self._free_at or sum(person.is_under_way for person in self._people.values()) >= AT_ONCE:
+        if now < self._free_at or self._under_way >= AT_ONCE:
             return None
         while self._line and self._line[0][0] <= now:
             due, user = heapq.heappop(self._line)
@@ -158,6 +165,7 @@ class Upkeep:
             # from when it could have begun: what is late by a look does not add up
             self._free_at = max(self._free_at, now - _LOOK_S) + self._gap_s
             person.is_under_way = True
+            self._under_way += 1
             return user
         return None
 
@@ -167,7 +175,7 @@ class Upkeep:
             return now
         found = max(now, (person.spent + 1) * _STEP_S + _MARGIN_S)
         for at_s in self._log_ins_s.get(person.account.user, ()):
-            at = self._began + at_s
+            at = self.began + at_s
             if at - _STEP_S - _MARGIN_S < found < at + _STEP_S + _MARGIN_S:
                 found = at + _STEP_S + _MARGIN_S
         return found
@@ -189,10 +197,12 @@ class Upkeep:
         try:
             reply = self._send(self._backend.build("login", ask), before.address if self._apart else "")
             outcome = self._backend.read("login", reply)
-            problem = f"HTTP {outcome.status}" if outcome.status else outcome.verdict  # not what it says: it may be secret
+            # not what it says, which may be secret
+            problem = f"HTTP {outcome.status}" if outcome.status else outcome.verdict
         except Exception as error:  # whatever a target does, or somebody's class that speaks to it
             problem = f"no answer ({type(error).__name__})"
         person.is_under_way = False
+        self._under_way -= 1
         if outcome is not None and outcome.accepted:
             session = contract.signed_in(ask, outcome)
             self.signed_in(replace(session, values=dict(session.values)), is_own=False)
@@ -203,7 +213,7 @@ class Upkeep:
 
     def signed_in(self, session: Session, *, is_own: bool = True) -> None:
         """Somebody has a new session. `is_own`: by a request of the flow."""
-        event = {"user": session.user, "session": packed({session.user: session})[session.user], "is_own": is_own}
+        event = {"user": session.user, "session": as_rows({session.user: session})[session.user], "is_own": is_own}
         self._take(session)
         self.tell(event)
 
@@ -214,7 +224,8 @@ class Upkeep:
             return
         if user in self._people:
             self._next_in_line(user)
-        else:
+        elif self._told_of.get(user) is not session:
+            self._told_of[user] = session
             self.tell({"user": user, "refused_of": session.signed_in_at})
 
     def hear(self, event: Event) -> None:
@@ -222,9 +233,8 @@ class Upkeep:
         user = event["user"]
         if "session" in event:
             self._take(Session(user, *event["session"]))
-        elif "refused_of" in event and user in self._people:
-            if self.sessions[user].signed_in_at <= event["refused_of"]:
-                self._next_in_line(user)
+        elif user in self._people and event.get("refused_of", 0.0) >= self.sessions[user].signed_in_at:
+            self._next_in_line(user)
 
     def _take(self, session: Session) -> None:
         self.sessions[session.user] = session
@@ -238,6 +248,23 @@ class Upkeep:
         person = self._people[user]
         if not person.is_under_way and not person.failures and person.due > 0:  # who was not let in waits
             self._put(person, 0.0)
+
+
+def upkeep(
+    backend: Backend,
+    target: Target,
+    run_id: str,
+    ca: str | None,
+    sessions: dict[str, Session],
+    accounts: Iterable[Account],
+    log_ins_s: Mapping[str, Sequence[float]] | None = None,
+) -> Upkeep | None:
+    """Somebody who keeps the sessions of these `accounts` at a target; None where nobody signs in."""
+    mine = [one for one in accounts if one.user in sessions]
+    if not mine or "login" not in backend.operations:
+        return None
+    send = Sender(target, run_id, Path(ca) if ca else None, _TIMEOUT_S)
+    return Upkeep(backend, send, sessions, mine, from_own_addresses=reach(target), log_ins_s=log_ins_s)
 
 
 def _pause_s(failures: int, outcome: Outcome | None) -> float:

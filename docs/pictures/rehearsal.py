@@ -5,6 +5,7 @@ Three people and six bots in the night of 2020. Two hold the wrong groups viable
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -64,7 +65,7 @@ class Evening:
 
     def goes_on(self, seat: str, done: Callable[[Any], bool], wrong: dict[str, dict[str, str]] | None = None) -> None:
         """Somebody does what is right, but for some fields of some steps, until `done`."""
-        room = self.rehearsal.room
+        room, begun = self.rehearsal.room, time.monotonic()
         while not done(doing := room.seats[seat].doing):
             act = next_act(doing, room.now_ms, room)  # type: ignore[arg-type]  # a chair's
             offered = {button.action for step in self.rehearsal.view(seat).steps for button in step.buttons}
@@ -73,6 +74,7 @@ class Evening:
             elif act is not None:
                 fields = act.fields | (wrong or {}).get(act.step, {})
                 self.rehearsal.do("acted", seat, {"action": act.action, "fields": fields, "step": act.step})
+            assert time.monotonic() - begun < 120, f"{seat} got stuck at {doing.stage}"
             time.sleep(0.05)
 
 
@@ -85,6 +87,9 @@ def main() -> None:
         take(Evening(rehearsal, chromium))
         chromium.close()
     paper()
+    for picture in HERE.glob("rehearsal-*.png"):
+        Image.open(picture).convert("RGB").quantize(64).save(picture, optimize=True)
+    os._exit(0)  # the server's thread knows no end
 
 
 def take(evening: Evening) -> None:
@@ -121,7 +126,9 @@ def take(evening: Evening) -> None:
     attended = room.seats[JUAN].precinct
     assert attended is not None
     evening.goes_on(MARIA, protested, wrong(MARIA))
-    evening.goes_on(JUAN, protested, wrong(JUAN) | {"freeze": {"n": str(attended.attendance + 13)}})
+    evening.goes_on(
+        JUAN, lambda doing: doing.stage == "first_alignment", {"freeze": {"n": str(attended.attendance + 13)}}
+    )
     evening.goes_on(LI, lambda doing: doing.stage == "count")
     phones["Juan"].get_by_role("button", name="Raise your hand").click()
     desk.get_by_role("checkbox", name="Choose Li").check()
@@ -141,7 +148,7 @@ def take(evening: Evening) -> None:
     phones["Maria"].screenshot(path=HERE / "rehearsal-viable.png")
 
     for seat in (MARIA, JUAN, LI):
-        evening.goes_on(seat, lambda doing: doing.stage == "report")
+        evening.goes_on(seat, lambda doing: doing.stage == "report", wrong(seat) if seat == JUAN else None)
     evening.clock(do="jump", to_ms=parse_clock("20:15"))
     while room.now_ms < parse_clock("20:15"):
         time.sleep(0.2)
@@ -175,11 +182,13 @@ def paper() -> None:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["caucus", "packet", "iowa-2020", "--seats", "12", "--pdf", "--out", folder], check=True)
         pages = []
-        for name, first, last in (("volunteers", 1, 2), ("trainer", 2, 2)):
-            made = Path(folder, f"{name}.pdf")
-            numbers = ["-f", str(first), "-l", str(last)]
-            subprocess.run(["pdftoppm", "-r", "50", "-png", *numbers, made, made.with_suffix("")], check=True)
-            pages += [Image.open(one).copy() for one in sorted(Path(folder).glob(f"{name}-*.png"))]
+        for name, title in (("volunteers", "Your evening"), ("volunteers", "The worksheet"), ("trainer", "Cards")):
+            made, picture = Path(folder, f"{name}.pdf"), Path(folder, title)
+            text = subprocess.run(["pdftotext", made, "-"], check=True, capture_output=True, text=True).stdout
+            number = str(next(i for i, page in enumerate(text.split("\f"), 1) if f"\n{title}" in f"\n{page}"))
+            numbers = ["-f", number, "-l", number]
+            subprocess.run(["pdftoppm", "-r", "50", "-png", "-singlefile", *numbers, made, picture], check=True)
+            pages.append(Image.open(picture.with_suffix(".png")).copy())
         gap, height = 10, max(page.height for page in pages)
         sheet = Image.new("RGB", (sum(page.width + gap for page in pages) + gap, height + 2 * gap), "#dcd8ce")
         left = gap

@@ -11,8 +11,10 @@ import json
 import secrets
 import socket
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import uvicorn
@@ -27,8 +29,13 @@ FAULTS = {
     "open door": "any PIN is right",
     "no borders": "a chair may write anywhere",
     "forgetful": "every second table leaves out its first site",
+    "short lives": "a token is good for four seconds, as the log-in says",
+    "no order": "steps may come again, and in any order",
     "no recount": "the CSV and the JSON do not add up",
 }
+
+
+LIFE_S = 4
 
 
 class StandIn:
@@ -37,6 +44,7 @@ class StandIn:
     def __init__(self, pins: list[dict[str, str]], groups: list[str], faults: frozenset[str]) -> None:
         self.pins, self.groups, self.faults = {row["user"]: row for row in pins}, groups, faults
         self.sessions: dict[str, dict[str, str]] = {}
+        self.ends_at: dict[str, float] = {}
         self.uses: dict[str, int] = defaultdict(int)
         self.sites: dict[str, dict[str, Any]] = defaultdict(lambda: {"state": "expected", "version": 0, "entries": []})
         self.answers: dict[tuple[str, str], dict[str, Any]] = {}
@@ -53,7 +61,13 @@ class StandIn:
             return refused(401, "A02", "user or PIN is wrong")
         token = secrets.token_urlsafe(32)
         self.sessions[token] = {"user": str(asked["user"]), **(known or {"role": "chair", "site": "0001"})}
-        return JSONResponse({"token": token, "role": self.sessions[token]["role"]})
+        address, device = request.client.host if request.client else "", request.headers["x-device"]
+        self.seen["log-ins"].add(f"{len(self.sessions)} {asked['user']} {address} {device}")
+        answer = {"token": token, "role": self.sessions[token]["role"]}
+        if "short lives" in self.faults:
+            self.ends_at[token] = time.time() + LIFE_S
+            answer["expires_at"] = datetime.fromtimestamp(self.ends_at[token], UTC).isoformat()
+        return JSONResponse(answer)
 
     def who(self, request: Request) -> dict[str, str] | None:
         """Whose token it is."""
@@ -61,7 +75,7 @@ class StandIn:
         self.uses[token] += 1
         if "short sessions" in self.faults and self.uses[token] > 3:
             return None
-        return self.sessions.get(token)
+        return self.sessions.get(token) if time.time() < self.ends_at.get(token, time.time() + 1) else None
 
     def write(self, who: Mapping[str, str], key: str, site: str, step: str, asked: Mapping[str, Any]) -> Response:
         """One step of a report, an entry, a review."""
@@ -72,8 +86,10 @@ class StandIn:
             return refused(503, "H09", "busy", {"Retry-After": "0"})
         self.turned_away.add((who["user"], key))
         record = self.sites[site]
-        if problem := getattr(self, f"do_{step.replace('-', '_')}")(record, asked, who["user"]):
-            return refused(409, *problem)
+        if "no order" not in self.faults:
+            problem = getattr(self, f"do_{step.replace('-', '_')}")(record, asked, who["user"])
+            if problem:
+                return refused(409, *problem)
         record["version"] += 1
         answer = {"site": site, "version": record["version"], "state": record["state"], "warnings": []}
         self.answers[who["user"], key] = answer

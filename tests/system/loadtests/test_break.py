@@ -84,7 +84,7 @@ def test_a_queue_of_400_a_second_breaks_there(monkeypatch: pytest.MonkeyPatch) -
             Made(SOURCE, allowed(server.url)), objective_s=0.2, watch=lambda: {"service": [server.process_id]}
         ) as one,
     ):
-        found = one.find(STRICT, flow="numbered", start_per_s=300, budget_s=16, recovers=False)
+        found = one.find(STRICT, flow="numbered", start_per_s=300, budget_s=20, recovers=False)
     low, high = found.requests_per_s
     if (high is None or not low * 0.93 < 420 < high * 1.07) and os.getloadavg()[0] > 3:
         pytest.skip(f"others hold the machine: load {os.getloadavg()[0]:.1f}")
@@ -124,7 +124,7 @@ def test_a_token_bucket_says_what_it_refused() -> None:
 
 def test_our_own_backend_from_nothing_to_an_answer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     search = stress.Stress.find
-    quick = {"budget_s": 8, "start_per_s": 60}
+    quick = {"budget_s": 6, "start_per_s": 20}
     monkeypatch.setattr(stress.Stress, "find", lambda self, *at, **more: search(self, *at, **{**more, **quick}))
     result = caucus(
         "night.toml", "--flow", "report", "--budget", 0.5, "--no-recovery", "--json", "--readers", 10,

@@ -20,7 +20,6 @@ from tests.system.rehearsal.conftest import (
     trainer,
 )
 
-
 OFFLINE_S = 20
 
 

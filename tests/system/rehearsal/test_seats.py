@@ -85,6 +85,18 @@ def test_what_was_done_before_a_move_is_not_done_again_nor_refused(server: Serve
     assert ("hand", "reviewer-9") not in happened(server)
 
 
+def test_the_page_of_a_shared_seat_says_who_held_it_when_and_that_its_scores_are_the_seats(server: Server) -> None:
+    came(server, "Ada", role="entry")
+    came(server, "Bo", role="entry")
+    one, other = [seat for kind, seat in happened(server) if kind == "joined"][-2:]
+    with opened(server, urlsplit(server["trainer_url"]).path) as desk:
+        does(desk, "swap-1", "chosen", do="move", to=other, seats=one)
+    debrief = server["trainer_url"].replace("/trainer/", "/debrief/")
+    _, _, html = asked(f"{debrief}/seat/{one}")
+    said = " ".join(re.sub("<[^>]*>", "", html).split())
+    assert re.search(r"This seat was held by: Ada \S+, Bo \S+ end\. The scores are the seat.s: all who held it", said)
+
+
 def test_whoever_lost_the_seat_is_told_so_at_once(server: Server) -> None:
     path = came(server, "Fred", role="entry")
     seat = [one for kind, one in happened(server) if kind == "joined"][-1]

@@ -66,7 +66,7 @@ def test_the_stages_of_k6_add_up_to_the_night_and_it_knows_how_to_sign_in(plan: 
     held = [stage for stage in settings["stages"] if stage["duration"] != "0s"]
     assert sum(stage["target"] * float(stage["duration"][:-1]) / 5 for stage in held) == len(plan.schedule)
     assert settings["login"]["path"] == "/v1/login"
-    assert settings["login"]["extract"] == {"token": "/token"}
+    assert settings["login"]["extract"] == {"token": "/token", "expires_at": "/expires_at"}
     rows = json.loads((tmp_path / "k6" / "events.json").read_text(encoding="utf-8"))
     assert len(rows) == len(plan.schedule)
     assert any(row.get("photo") for row in rows)

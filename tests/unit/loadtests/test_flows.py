@@ -6,16 +6,17 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from loadtests import contract, ledger
-from loadtests.contract import Reply, Request, Site
+from loadtests.contract import Reply, Request, Session, Site
 from loadtests.flows import SOURCE, Kit, Player, UsedUpError, has_corrections, packed
 from loadtests.losses import Losses
 from loadtests.mapping import target_backend
 from loadtests.preparing import two_reports
+from loadtests.upkeep import Upkeep
 from loadtests.workload import Schedule, constant
 from simulation.errors import InputError
 
@@ -184,6 +185,31 @@ def test_a_client_that_tries_again_at_once_says_the_same(tmp_path: Path) -> None
     assert again == game.asked[index]
 
 
+class Renewals:
+    """Hears whose session was refused."""
+
+    def __init__(self) -> None:
+        self.refused_of: list[Session] = []
+
+    def refused(self, session: Session) -> None:
+        self.refused_of.append(session)
+
+
+@pytest.mark.parametrize("flow", ["report", "clerk"])
+def test_what_was_refused_because_a_session_had_ended_is_sent_again_with_a_new_one(tmp_path: Path, flow: str) -> None:
+    game, renewals = Game(kit(tmp_path, flow, sites=1)), Renewals()
+    game.player.upkeep = cast(Upkeep, renewals)
+    for _ in range(3):
+        assert "401" in game.answers(game.asks(), 401, {})
+    (user,) = {one.user for one in renewals.refused_of}
+    assert len(renewals.refused_of) == 3
+    game.player.sessions[user] = Session(user, "device", {"token": "renewed"})
+    game.asks()
+    first, *_, last = game.asked
+    assert (last.path, last.body, key(last)) == (first.path, first.body, key(first))
+    assert last.headers["Authorization"] == "Bearer renewed" != first.headers["Authorization"]
+
+
 def test_workers_share_the_sites(tmp_path: Path) -> None:
     schedule = constant(100, 1)
     seen = []
@@ -287,7 +313,7 @@ class Store:
 
 
 def test_a_write_that_was_acknowledged_and_is_not_stored_is_missed_once(tmp_path: Path) -> None:
-    from loadtests.contract import Session, evening
+    from loadtests.contract import evening
 
     game, store = Game(kit(tmp_path, "report")), Store()
     steps = evening(game.player.backend)

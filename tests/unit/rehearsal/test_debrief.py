@@ -273,6 +273,10 @@ def test_an_evening_follows_the_person_and_a_bots_acts_are_nobodys(tmp_path: Pat
     found = debrief(room, rehearsal.events)
     person = rehearsal.person_of(ann.token)
     assert person == ann.person
+    there = found.of(ann.seat)
+    assert there is not None
+    assert [(one.name, one.to_ms is None) for one in there.holders] == [("Ann", False)]
+    assert there.as_json()["held_by"][0]["name"] == "Ann"
     own = found.of_person(person)
     assert [(one.seat, one.name) for one in own] == [(ann.seat, "Ann"), ("chair-5", "Ann")]
     assert "frozen_n" in {mistake.kind for mistake in own[0].mistakes}
