@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.breaking_point import BUDGET_S, Tried
-from loadtests.finding import EMBEDDED, SQLITE, Found, Job, find
-from loadtests.flows import FLOWS
 from loadtests.objectives import USUAL, parse_objectives
 from loadtests.report.words import resource_name
+from loadtests.search.finding import EMBEDDED, SQLITE, Found, Job, find
+from loadtests.traffic.flows import FLOWS
 from loadtests.workload import Peak, peak
 from simulation.errors import InputError, UnfinishedError
 from simulation.scenario import load

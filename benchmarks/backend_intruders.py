@@ -36,7 +36,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from loadtests.backend.settings import Hashing
-from loadtests.launch import Launched, launched
+from loadtests.target.launch import Launched, launched
 from loadtests.users.accounts import Account, read_accounts
 from simulation import load
 

@@ -20,13 +20,13 @@ from typing import Any
 from urllib.request import urlopen
 
 from loadtests.backend.settings import Hashing
-from loadtests.check import reader_session
 from loadtests.contract import Report
-from loadtests.evening import Evening, evening
-from loadtests.guards import allowed, new_run_id
-from loadtests.launch import Launched, launched
-from loadtests.mapping import target_backend
-from loadtests.sender import Sender
+from loadtests.target.check import reader_session
+from loadtests.target.guards import allowed, new_run_id
+from loadtests.target.launch import Launched, launched
+from loadtests.target.mapping import target_backend
+from loadtests.target.sender import Sender
+from loadtests.traffic.evening import Evening, evening
 from loadtests.users.accounts import read_accounts
 from simulation import load
 

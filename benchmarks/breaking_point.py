@@ -28,9 +28,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from loadtests.breaking_point import BUDGET_S, STEP_S, BreakingPoint
-from loadtests.guards import allowed
 from loadtests.objectives import Objective, judge, parse_objectives
-from loadtests.stress import Made, Stress
+from loadtests.search.stress import Made, Stress
+from loadtests.target.guards import allowed
 from loadtests.trial import SECOND, Sample, Trial
 from tests.system.loadtests.servers import Departure, bucket, lock, queue, serving
 

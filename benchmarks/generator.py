@@ -64,8 +64,8 @@ def stock_apart(url: str, core: int, seconds: float) -> dict[str, Any]:
 
 def measured(seconds: float, server_core: int, core: int) -> dict[str, Any]:
     """All of it."""
-    from loadtests.generator_process import Generators
-    from loadtests.guards import allowed
+    from loadtests.generator.processes import Generators
+    from loadtests.target.guards import allowed
     from loadtests.workload import constant, poisson
     from tests.system.loadtests.servers import serving
 

@@ -34,9 +34,9 @@ def processor_s(pid: int) -> float:
 
 def compared(rate: float, seconds: float, rounds: int, cores: Sequence[int]) -> dict[str, Any]:
     """By turns, so that whatever else the machine does meets both."""
-    from loadtests.generator_process import Generators
-    from loadtests.guards import allowed
+    from loadtests.generator.processes import Generators
     from loadtests.proxy import Proxy
+    from loadtests.target.guards import allowed
     from loadtests.workload import poisson
     from tests.system.loadtests.servers import serving
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from loadtests.objectives import Judgement, Objective, Trial, judge
 
 if TYPE_CHECKING:
-    from loadtests.recovery import Recovery
+    from loadtests.search.recovery import Recovery
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Kind: TypeAlias = Literal["bracket", "narrow", "probe"]

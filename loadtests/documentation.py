@@ -48,7 +48,8 @@ def backend_markdown() -> str:
 
 def load_tests_markdown() -> str:
     """What can be asked of a backend under load, how it is found out, and the metrics of a run."""
-    from loadtests import breaking_point, live, objectives
+    from loadtests import breaking_point, objectives
+    from loadtests.generator import live
 
     method = breaking_point.method_markdown()
     return "\n".join((objectives.metrics_markdown(), method, _DRIFT, _LIVE, live.metrics_markdown()))

@@ -27,8 +27,8 @@ from simulation.scenario.faults import MEANINGS, ON_A_LINK, Fault, Kind, Place, 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from loadtests.guards import Target
-    from loadtests.launch import Launched
+    from loadtests.target.guards import Target
+    from loadtests.target.launch import Launched
     from simulation.scenario import Scenario
 
 _LOCK_TRIES = 20

@@ -13,7 +13,7 @@ from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadtests.sender import NoAnswerError
+from loadtests.target.sender import NoAnswerError
 from loadtests.users.chair import PrecinctChair
 from loadtests.users.clerk import HotlineClerk
 from loadtests.users.intruder import Intruder

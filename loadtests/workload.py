@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from loadtests.contract import Operation
-    from loadtests.evening import Evening
+    from loadtests.traffic.evening import Evening
     from simulation.scenario import Scenario
 
 Integers: TypeAlias = npt.NDArray[np.int64]
@@ -248,7 +248,7 @@ class _Planned(NamedTuple):
 
 def _requests(evening: Evening, operations: Sequence[Operation], readers: int, until_ms: int) -> _Planned:
     """Everything that is planned until then; each look of a reader, which is several requests, at one time."""
-    from loadtests.evening import Trouble
+    from loadtests.traffic.evening import Trouble
 
     number_of = {name: number for number, name in enumerate(operations)}
     rows: list[tuple[int, Operation, int]] = []
@@ -308,7 +308,7 @@ def peak(scenario: Scenario, nights: int = 40, seed: int = 1, *, readers: int = 
 
     `readers` are followed for four hours: all of them have come by then, and keep to their pace.
     """
-    from loadtests.evening import evening
+    from loadtests.traffic.evening import evening
 
     found: dict[str, list[float]] = {name: [] for name in (*FLOWS, "mix")}
     counts = np.zeros(len(_NIGHT))

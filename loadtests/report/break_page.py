@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from loadtests.breaking_point import CONFIDENCE, BreakingPoint, Tried
-from loadtests.recovery import HOLDS_S, Recovery
 from loadtests.report.advice import advice
 from loadtests.report.answer import answer, objective_missed, short_answer
 from loadtests.report.drawing import (
@@ -27,6 +26,7 @@ from loadtests.report.drawing import (
     unanswered,
 )
 from loadtests.report.frame import faults_table, framed, ledger_chapter, objective_of_latency, under
+from loadtests.report.run_folder import About, Fault, per_second
 from loadtests.report.words import (
     flow_name,
     latency,
@@ -40,7 +40,7 @@ from loadtests.report.words import (
     span,
     typeset,
 )
-from loadtests.run_folder import About, Fault, per_second
+from loadtests.search.recovery import HOLDS_S, Recovery
 from loadtests.trial import Trial
 from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table

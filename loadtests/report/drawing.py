@@ -17,7 +17,7 @@ from simulation.report.plot import Sheet, color
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from loadtests.run_folder import Fault
+    from loadtests.report.run_folder import Fault
 
 LEFT, RIGHT = 64, 22
 _LATENCIES_S = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)

@@ -8,8 +8,8 @@ from typing import Any
 
 from loadtests.report.answer import WRONG, ledger_sentence
 from loadtests.report.drawing import letter
+from loadtests.report.run_folder import About, Fault
 from loadtests.report.words import joined, length, sentence, typeset
-from loadtests.run_folder import About, Fault
 from loadtests.trial import Trial
 from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
 from simulation.report.pages import page

@@ -8,12 +8,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from loadtests.replay import Replayed
 from loadtests.report.answer import with_ledger
 from loadtests.report.drawing import RIGHT, Course, line
 from loadtests.report.frame import faults_table, framed, ledger_chapter, resources_chapter, under, void_notice
+from loadtests.report.run_folder import About, Fault, quantile
 from loadtests.report.words import latency, length, share, significant
-from loadtests.run_folder import About, Fault, quantile
+from loadtests.traffic.replay import Replayed
 from loadtests.trial import SECOND
 from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table

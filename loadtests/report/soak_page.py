@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loadtests.drift import SETTLING_SHARE, SIGNIFICANCE, Drift
 from loadtests.report.answer import with_ledger
 from loadtests.report.drawing import (
     LEFT,
@@ -18,9 +17,10 @@ from loadtests.report.drawing import (
     unanswered,
 )
 from loadtests.report.frame import faults_table, framed, ledger_chapter, objective_of_latency
+from loadtests.report.run_folder import About
 from loadtests.report.words import joined, latency, length, sentence, share, significant
-from loadtests.run_folder import About
-from loadtests.soak import Soaked, Stretch, rising
+from loadtests.traffic.drift import SETTLING_SHARE, SIGNIFICANCE, Drift
+from loadtests.traffic.soak import Soaked, Stretch, rising
 from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
 from simulation.report.plot import Key, Sheet

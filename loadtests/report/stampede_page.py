@@ -17,9 +17,9 @@ from loadtests.report.frame import (
     resources_chapter,
     void_notice,
 )
+from loadtests.report.run_folder import About, quantile
 from loadtests.report.words import latency, length, per_s, sentence, share, significant
-from loadtests.run_folder import About, quantile
-from loadtests.stampede import PUBLIC, REPORTS, Stampeded
+from loadtests.traffic.stampede import PUBLIC, REPORTS, Stampeded
 from loadtests.trial import SECOND
 from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table

@@ -9,8 +9,8 @@ from typing import Any
 
 from loadtests.report.drawing import LEFT, RIGHT, flows_axes, latency_axis, line, load_axis
 from loadtests.report.frame import KINDS
+from loadtests.report.versus import Compared, Run, differing
 from loadtests.report.words import flow_name, latency, sentence, significant, span, typeset
-from loadtests.versus import Compared, Run, differing
 from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, Panel, Table
 from simulation.report.pages import page as rendered

@@ -17,10 +17,10 @@ from locust import FastHttpUser, task
 from locust.env import Environment
 from locust.exception import StopUser
 
-from loadtests.addresses import address
 from loadtests.contract import Ask, Operation, Outcome, Reply, Request, Session, signed_in
-from loadtests.evening import Purpose, SiteEvening
-from loadtests.sender import trusting
+from loadtests.target.sender import trusting
+from loadtests.traffic.addresses import address
+from loadtests.traffic.evening import Purpose, SiteEvening
 from loadtests.users.accounts import Account
 from loadtests.users.connection import Connections, connect
 from loadtests.users.run import NO_ANSWER, Run, run_of

@@ -14,7 +14,7 @@ from geventhttpclient.url import URL
 
 from loadtests import contract
 from loadtests.contract import Ask, Operation, Outcome, Report
-from loadtests.evening import Failure, Purpose, SiteEvening, Trouble
+from loadtests.traffic.evening import Failure, Purpose, SiteEvening, Trouble
 from loadtests.users.accounts import Account
 from loadtests.users.base import CaucusUser, accepted, answered
 from loadtests.users.photo import PNG, photo

@@ -7,7 +7,7 @@ impossible is read once more. Also photographed worksheets, and those that are h
 from __future__ import annotations
 
 from loadtests.contract import Report
-from loadtests.evening import SiteEvening
+from loadtests.traffic.evening import SiteEvening
 from loadtests.users.accounts import Account
 from loadtests.users.base import CaucusUser, accepted, answered
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadtests.guards import Target, allowed, checked_run_id
+from loadtests.target.guards import Target, allowed, checked_run_id
 from simulation.errors import InputError
 from simulation.randomness import MAX_SEED
 from simulation.scenario.values import parse_clock

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from loadtests.contract import Ask, Operation
-from loadtests.evening import SiteEvening
+from loadtests.traffic.evening import SiteEvening
 from loadtests.users.base import CaucusUser
 
 _OFTEN: tuple[Operation, ...] = ("results.page", "results")

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from loadtests.contract import Ask, Outcome
-from loadtests.evening import SiteEvening, right_entry, says
+from loadtests.traffic.evening import SiteEvening, right_entry, says
 from loadtests.users.accounts import Account
 from loadtests.users.base import CaucusUser, answered
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from loadtests.evening import evening_of
+from loadtests.traffic.evening import evening_of
 from loadtests.workload import night as requests_of
 from simulation.night import Night, play_night
 from simulation.night.backend import Phone

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, cast
 import uvloop
 
 if TYPE_CHECKING:
-    from loadtests.generator_process import Source
-    from loadtests.guards import Target
+    from loadtests.generator.processes import Source
+    from loadtests.target.guards import Target
     from loadtests.workload import Schedule
 
 _ROOT = Path(__file__).parents[3]
@@ -264,7 +264,7 @@ def numbered(
     `prepare_s`: before the first can be made, so much time passes.
     """
     from loadtests.contract import Request
-    from loadtests.generator_process import Source
+    from loadtests.generator.processes import Source
 
     time.sleep(prepare_s)
 
@@ -280,7 +280,7 @@ def numbered(
 def odd(_: Schedule, __: Target) -> Source:
     """Requests for odd answers, one after the other."""
     from loadtests.contract import Request
-    from loadtests.generator_process import Source
+    from loadtests.generator.processes import Source
 
     return Source(lambda number: Request("GET", list(_ODD)[number].decode(), {}, None, "odd"), lambda _, reply: "")
 

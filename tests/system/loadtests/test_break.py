@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from loadtests import breaking, breaking_point, finding, recovery, stress
-from loadtests.commands import loadtest
-from loadtests.guards import allowed
+from loadtests import breaking_point
+from loadtests.commands import breaking, loadtest
 from loadtests.objectives import parse_objectives
-from loadtests.stress import Made, Stress
+from loadtests.search import finding, recovery, stress
+from loadtests.search.stress import Made, Stress
+from loadtests.target.guards import allowed
 from loadtests.workload import peak
 from simulation.cli import Caucus
 from tests.system.loadtests.servers import serving
@@ -50,7 +51,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "PATIENCE", 1.5)
     monkeypatch.setattr(finding, "_FIRST_PER_S", 16.0)
     monkeypatch.setattr(finding, "_FIRST_S", 0.5)
-    monkeypatch.setattr("loadtests.run.peak", partial(peak, nights=3))
+    monkeypatch.setattr("loadtests.commands.run.peak", partial(peak, nights=3))
     monkeypatch.setattr("loadtests.trial.LATE_S", 0.5)
     monkeypatch.setattr("loadtests.trial.LATE_SHARE", 0.5)
     monkeypatch.setattr("loadtests.trial.BUSY_SHARE", 2.0)

@@ -19,13 +19,13 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from loadtests.check import Walk
 from loadtests.commands import loadtest
 from loadtests.contract import Ask, Outcome, Report, Session, Site, signed_in
-from loadtests.guards import allowed
 from loadtests.ledger import Ledger
-from loadtests.mapping import load_mapping
-from loadtests.sender import NoAnswerError, Sender
+from loadtests.target.check import Walk
+from loadtests.target.guards import allowed
+from loadtests.target.mapping import load_mapping
+from loadtests.target.sender import NoAnswerError, Sender
 from loadtests.users.accounts import Account, Accounts
 from simulation.cli import Caucus
 

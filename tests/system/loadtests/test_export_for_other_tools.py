@@ -20,9 +20,9 @@ import pytest
 from click.testing import CliRunner
 
 from loadtests.contract import Request
-from loadtests.guards import allowed
-from loadtests.launch import Launched, launched
-from loadtests.sender import Sender
+from loadtests.target.guards import allowed
+from loadtests.target.launch import Launched, launched
+from loadtests.target.sender import Sender
 from simulation.cli import caucus
 from simulation.roster import synthesize
 from simulation.scenario import load

@@ -20,10 +20,10 @@ import pytest
 from benchmarks import faults as benchmark
 from benchmarks.backend_kills import state
 from loadtests.faults import planned
-from loadtests.finding import Job, Load, at_backend
-from loadtests.generator_process import Generators
-from loadtests.guards import allowed
-from loadtests.launch import Launched, launched
+from loadtests.generator.processes import Generators
+from loadtests.search.finding import Job, Load, at_backend
+from loadtests.target.guards import allowed
+from loadtests.target.launch import Launched, launched
 from loadtests.trial import SECOND
 from loadtests.workload import Peak, constant
 from simulation import load

@@ -13,8 +13,8 @@ import numpy as np
 import psutil
 import pytest
 
-from loadtests.generator_process import GeneratorError, Generators
-from loadtests.guards import allowed
+from loadtests.generator.processes import GeneratorError, Generators
+from loadtests.target.guards import allowed
 from loadtests.trial import Status, Trial
 from loadtests.workload import Schedule, burst, constant, poisson
 from tests.system.loadtests.servers import Running, serving

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from loadtests import run_folder
-from loadtests.report import break_page, replay_page, soak_page, stampede_page, versus_page
-from loadtests.versus import compared, read
+from loadtests.report import break_page, replay_page, run_folder, soak_page, stampede_page, versus_page
+from loadtests.report.versus import compared, read
 from tests.system.test_report_page import DESK, OVERLAPPING, PHONE
 from tests.unit.loadtests.load_runs import DIRTY, about, point, replay, soaked, stampede
 

@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from click.testing import CliRunner, Result
 
-from loadtests.launch import Launched, launched
+from loadtests.target.launch import Launched, launched
 from loadtests.workload import peak
 from simulation.cli import caucus
 from simulation.roster import synthesize
@@ -44,12 +44,12 @@ def slack_s() -> float:
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few nights and short stretches: how long they last is tried by nothing here."""
-    monkeypatch.setattr("loadtests.run.peak", partial(peak, nights=3))
-    monkeypatch.setattr("loadtests.finding._FIRST_PER_S", 16.0)
-    monkeypatch.setattr("loadtests.finding._FIRST_S", 0.5)
-    monkeypatch.setattr("loadtests.stampede.BEFORE_S", 3.0)
-    monkeypatch.setattr("loadtests.stampede.AFTER_S", 3.0)
-    monkeypatch.setattr("loadtests.soak._SHORTEST_S", 0.5)
+    monkeypatch.setattr("loadtests.commands.run.peak", partial(peak, nights=3))
+    monkeypatch.setattr("loadtests.search.finding._FIRST_PER_S", 16.0)
+    monkeypatch.setattr("loadtests.search.finding._FIRST_S", 0.5)
+    monkeypatch.setattr("loadtests.traffic.stampede.BEFORE_S", 3.0)
+    monkeypatch.setattr("loadtests.traffic.stampede.AFTER_S", 3.0)
+    monkeypatch.setattr("loadtests.traffic.soak._SHORTEST_S", 0.5)
 
 
 @pytest.fixture(scope="module")

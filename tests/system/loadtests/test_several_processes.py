@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import live
-from loadtests.finding import Job, at_backend
-from loadtests.generator_process import Generators
-from loadtests.guards import allowed
+from loadtests.generator import live
+from loadtests.generator.processes import Generators
 from loadtests.objectives import parse_objectives
+from loadtests.search.finding import Job, at_backend
+from loadtests.target.guards import allowed
 from loadtests.workload import Peak, burst
 from simulation.roster import synthesize
 from simulation.scenario import load
@@ -87,7 +87,7 @@ def test_the_ledger_of_a_process_elsewhere_is_brought_here(tmp_path: Path) -> No
     def join() -> None:
         while not joined:
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                command = [sys.executable, "-m", "loadtests.generator_child", "worker", "127.0.0.1", str(port)]
+                command = [sys.executable, "-m", "loadtests.generator.child", "worker", "127.0.0.1", str(port)]
                 joined.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
             time.sleep(0.1)
 

@@ -21,7 +21,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from loadtests.evening import Evening, Trouble, evening
+from loadtests.traffic.evening import Evening, Trouble, evening
 from simulation import load
 
 ROOT = Path(__file__).parents[3]

@@ -11,13 +11,13 @@ import numpy as np
 
 from loadtests.breaking_point import BreakingPoint, search
 from loadtests.contract import OPERATIONS
-from loadtests.evening import evening_of
 from loadtests.objectives import parse_objectives
-from loadtests.recovery import recovery
-from loadtests.replay import Plan, Replayed, plan, replayed
-from loadtests.run_folder import About, Fault
-from loadtests.soak import Soaked, Stretch
-from loadtests.stampede import Shape, Stampeded, schedule
+from loadtests.report.run_folder import About, Fault
+from loadtests.search.recovery import recovery
+from loadtests.traffic.evening import evening_of
+from loadtests.traffic.replay import Plan, Replayed, plan, replayed
+from loadtests.traffic.soak import Soaked, Stretch
+from loadtests.traffic.stampede import Shape, Stampeded, schedule
 from loadtests.trial import SECOND, Sample, Trial
 from loadtests.workload import Schedule
 from simulation.night import play_night

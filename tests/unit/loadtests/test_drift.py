@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from loadtests.drift import SIGNIFICANCE, drift
-from loadtests.soak import rising
+from loadtests.traffic.drift import SIGNIFICANCE, drift
+from loadtests.traffic.soak import rising
 from tests.unit.loadtests.load_runs import soaked
 
 AT_S = [60.0 * k for k in range(60)]

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loadtests.contract import Report
-from loadtests.evening import (
+from loadtests.traffic.evening import (
     PHOTO_BYTES,
     SMALL_PHOTO_BYTES,
     Evening,

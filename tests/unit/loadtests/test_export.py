@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.export import as_csv, as_vegeta, events, write_k6
-from loadtests.mapping import REFERENCE, Mapped, load_mapping
-from loadtests.replay import Plan
+from loadtests.target.mapping import REFERENCE, Mapped, load_mapping
+from loadtests.traffic.export import as_csv, as_vegeta, events, write_k6
+from loadtests.traffic.replay import Plan
 from simulation.errors import InputError
 from tests.unit.loadtests.load_runs import night_plan
 

@@ -12,11 +12,11 @@ import pytest
 
 from loadtests import contract, ledger
 from loadtests.contract import Reply, Request, Session, Site
-from loadtests.flows import SOURCE, Kit, Player, UsedUpError, has_corrections, packed
+from loadtests.generator.upkeep import Upkeep
 from loadtests.losses import Losses
-from loadtests.mapping import target_backend
-from loadtests.preparing import two_reports
-from loadtests.upkeep import Upkeep
+from loadtests.target.mapping import target_backend
+from loadtests.traffic.flows import SOURCE, Kit, Player, UsedUpError, has_corrections, packed
+from loadtests.traffic.preparing import two_reports
 from loadtests.workload import Schedule, constant
 from simulation.errors import InputError
 
@@ -37,7 +37,7 @@ class Hall:
     """A night of sites that are all alike."""
 
     def __init__(self, sites: int) -> None:
-        from loadtests.check import Night
+        from loadtests.target.check import Night
 
         self.sites = tuple(site(n) for n in range(1, sites + 1))
         expected = {one.code: 40 for one in self.sites}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from loadtests.contract import Ask
-from loadtests.flows import LogIns
-from loadtests.mapping import REFERENCE, load_mapping
+from loadtests.target.mapping import REFERENCE, load_mapping
+from loadtests.traffic.flows import LogIns
 from loadtests.users.accounts import Account
 
 LISTED = [(f"127.16.{n}.1", Account(f"000{n}", "chair", f"000{n}", "314159")) for n in (1, 2, 3)]

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from loadtests.guards import RATE_CAP_PER_S, Pace, Redaction, allowed, checked_run_id, identification, new_run_id
+from loadtests.target.guards import RATE_CAP_PER_S, Pace, Redaction, allowed, checked_run_id, identification, new_run_id
 from simulation.errors import InputError
 
 

@@ -7,8 +7,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from loadtests.junit import checks_of_break, checks_of_ledger, exit_code, write_junit
 from loadtests.objectives import parse_requirement
+from loadtests.report.junit import checks_of_break, checks_of_ledger, exit_code, write_junit
 from simulation.errors import InputError
 from tests.unit.loadtests.load_runs import CLEAN, DIRTY, point
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.contract import OPERATIONS, Ask, Backend, Outcome, Reply, Report, Session, Site, evening, signed_in
-from loadtests.extraction import _FORMS
-from loadtests.mapping import REFERENCE, Mapped, load_mapping, target_backend
-from loadtests.templates import _NOT_REPEATED, VARIABLES
+from loadtests.target.extraction import _FORMS
+from loadtests.target.mapping import REFERENCE, Mapped, load_mapping, target_backend
+from loadtests.target.templates import _NOT_REPEATED, VARIABLES
 from simulation.errors import InputError
 
 SITE = Site("0042", "Adair/Adair 1", "Adair", "Adair 1", 5, ("ada", "ben"))

@@ -13,7 +13,7 @@ import pytest
 
 from loadtests.breaking_point import BreakingPoint
 from loadtests.objectives import parse_objectives, parse_requirement
-from loadtests.recovery import Phase, recovery
+from loadtests.search.recovery import Phase, recovery
 from tests.unit.loadtests.simulated_servers import Floats, Retrying, poisson
 
 OBJECTIVES = parse_objectives(["p99(latency) < 1 s", "error_share < 0.5 %"])

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from loadtests.contract import Reply, Session
-from loadtests.evening import Trouble
-from loadtests.guards import Target
-from loadtests.mapping import REFERENCE, load_mapping
-from loadtests.replay import Kit, Plan, check_rate, kit, replayed, source
+from loadtests.target.guards import Target
+from loadtests.target.mapping import REFERENCE, load_mapping
+from loadtests.traffic.evening import Trouble
+from loadtests.traffic.replay import Kit, Plan, check_rate, kit, replayed, source
 from loadtests.users.accounts import Account, Accounts
 from loadtests.workload import SECOND
 from simulation.errors import InputError

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from loadtests.breaking import Break
-from loadtests.run import Run
+from loadtests.commands.breaking import Break
+from loadtests.commands.run import Run
 from simulation.errors import InputError
 
 

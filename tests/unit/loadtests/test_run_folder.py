@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from loadtests import run_folder
-from loadtests.run_folder import About, Fault, begin, curve, forget, write_break
+from loadtests.report import run_folder
+from loadtests.report.run_folder import About, Fault, begin, curve, forget, write_break
 from simulation.errors import InputError
 from tests.unit.loadtests.load_runs import CLEAN, about, point, scenario
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loadtests.objectives import parse_objectives
-from loadtests.stampede import PUBLIC, REPORTS, Shape, Stampeded, busiest, schedule, together
+from loadtests.traffic.stampede import PUBLIC, REPORTS, Shape, Stampeded, busiest, schedule, together
 from loadtests.trial import SECOND, Sample
 from loadtests.workload import constant
 from tests.unit.loadtests.load_runs import OBJECTIVES, answered

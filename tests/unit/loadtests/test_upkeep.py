@@ -11,8 +11,8 @@ import pyotp
 import pytest
 
 from loadtests.contract import Reply, Request, Session
-from loadtests.mapping import target_backend
-from loadtests.upkeep import ASSUMED_LIFE_S, Event, Kept, Upkeep, as_rows, from_rows, life_s
+from loadtests.generator.upkeep import ASSUMED_LIFE_S, Event, Kept, Upkeep, as_rows, from_rows, life_s
+from loadtests.target.mapping import target_backend
 from loadtests.users.accounts import Account
 
 BEGAN = 1_000_000_000.0
@@ -30,7 +30,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     one = Clock()
-    monkeypatch.setattr("loadtests.upkeep.time", one)
+    monkeypatch.setattr("loadtests.generator.upkeep.time", one)
     monkeypatch.setattr("loadtests.contract.time", one)
     monkeypatch.setattr("loadtests.users.accounts.Account.second_factor", lambda self: code(self.totp_secret, one.now))
     return one

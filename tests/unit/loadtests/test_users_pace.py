@@ -8,7 +8,7 @@ import sys
 _FOUR_WORKERS = """
 from types import SimpleNamespace
 from loadtests.users import run
-from loadtests.guards import Pace
+from loadtests.target.guards import Pace
 
 class Master(run.MasterRunner):
     worker_count = 4

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import run_folder
+from loadtests.report import run_folder
+from loadtests.report.run_folder import About
+from loadtests.report.versus import Run, compared, differing, read
 from loadtests.report.versus_page import page
-from loadtests.run_folder import About
-from loadtests.versus import Run, compared, differing, read
 from simulation.errors import InputError
 from tests.unit.loadtests.load_runs import about, point
 

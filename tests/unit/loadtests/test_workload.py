@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests import workload
-from loadtests.evening import Evening, Failure, SiteEvening, Trouble, evening
+from loadtests.traffic.evening import Evening, Failure, SiteEvening, Trouble, evening
 from loadtests.workload import SECOND, Schedule, burst, constant, made, poisson, ramp, spike
 from simulation.scenario import Scenario, load
 

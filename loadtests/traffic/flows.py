@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from loadtests import contract
-from loadtests.addresses import address
 from loadtests.contract import Ask, Backend, Operation, Outcome, Picture, Reply, Report, Request, Session, Site
-from loadtests.generator_process import Source, own_folder
-from loadtests.guards import Target
+from loadtests.generator.processes import Source, own_folder
+from loadtests.generator.upkeep import Upkeep, from_rows, upkeep
 from loadtests.ledger import Ledger
-from loadtests.upkeep import Upkeep, from_rows, upkeep
+from loadtests.target.guards import Target
+from loadtests.traffic.addresses import address
 from loadtests.users.accounts import Account
 from loadtests.users.photo import PNG, photo
 from loadtests.workload import FLOWS as OPERATIONS_OF
 from loadtests.workload import Schedule
 
 FLOWS = ("login", "report", "photo", "clerk", "results", "mix")
-SOURCE = "loadtests.flows:source"  # for `Generators`
+SOURCE = "loadtests.traffic.flows:source"  # for `Generators`
 WRITES = ("report", "photo", "clerk", "mix")  # these flows acknowledge something that can be lost
 STEP = "any step"  # what a schedule of reports asks for: whatever is next at some site
 LOOK = "any look"  # the same of a reader
@@ -159,7 +159,7 @@ class Player:
     """One flow in one process."""
 
     def __init__(self, kit: Kit, share: tuple[int, int]) -> None:
-        from loadtests.mapping import target_backend
+        from loadtests.target.mapping import target_backend
 
         k, of = share
         self.name = (kit.name, share)

@@ -24,12 +24,12 @@ import gevent
 import numpy as np
 from locust.env import Environment
 
-from loadtests.client import Client, UnableError, allow_connections
 from loadtests.contract import Reply
-from loadtests.generator_process import Finished, Judge, Requests, next_beginning
-from loadtests.guards import Target
+from loadtests.generator.client import Client, UnableError, allow_connections
+from loadtests.generator.processes import Finished, Judge, Requests, next_beginning
+from loadtests.generator.upkeep import Upkeep
+from loadtests.target.guards import Target
 from loadtests.trial import Sample, Status
-from loadtests.upkeep import Upkeep
 from loadtests.workload import Schedule
 
 MOST_UNDER_WAY = 4000

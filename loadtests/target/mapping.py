@@ -23,9 +23,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from loadtests.contract import OPERATIONS, STEP_NAMES, Ask, Backend, Operation, Outcome, Reply, Request, Verdict
-from loadtests.extraction import MISSING, Condition, Document, Rows, Taking, condition, rows, taking
-from loadtests.guards import identification
-from loadtests.templates import Compiler, Scope, Table, Text, structure
+from loadtests.target.extraction import MISSING, Condition, Document, Rows, Taking, condition, rows, taking
+from loadtests.target.guards import identification
+from loadtests.target.templates import Compiler, Scope, Table, Text, structure
 from simulation.errors import InputError
 
 REFERENCE = Path(__file__).with_name("reference.toml")

@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from loadtests import junit, run_folder, stampede
-from loadtests import replay as replaying
-from loadtests import soak as soaking
-from loadtests.addresses import address, reach
-from loadtests.evening import Evening, evening_of
-from loadtests.finding import Load, at_backend
-from loadtests.flows import PICTURE_BYTES
+from loadtests.commands.run import Asked, Run, told
 from loadtests.objectives import Objective, judge
-from loadtests.report import replay_page, soak_page, stampede_page
+from loadtests.report import junit, replay_page, run_folder, soak_page, stampede_page
 from loadtests.report.answer import with_ledger
-from loadtests.run import Asked, Run, told
-from loadtests.run_folder import About
+from loadtests.report.run_folder import About
+from loadtests.search.finding import Load, at_backend
+from loadtests.traffic import replay as replaying
+from loadtests.traffic import soak as soaking
+from loadtests.traffic import stampede
+from loadtests.traffic.addresses import address, reach
+from loadtests.traffic.evening import Evening, evening_of
+from loadtests.traffic.flows import PICTURE_BYTES
 from loadtests.trial import Trial
 from loadtests.workload import Peak
 from simulation.errors import InputError

@@ -17,7 +17,7 @@ from simulation.errors import InputError
 if TYPE_CHECKING:
     from locust.env import Environment
 
-    from loadtests.generator import Generator
+    from loadtests.generator.open_loop import Generator
 
 ADDRESS = "CAUCUS_LOAD_METRICS"  # the environment's name by which the process that makes load is told
 _QUANTILES = (0.5, 0.9, 0.95, 0.99)

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loadtests import contract
-from loadtests.addresses import address, reach
-from loadtests.check import Night
 from loadtests.contract import Ask, Backend, Operation, Outcome, Report, Session, Site
 from loadtests.ledger import Ledger
-from loadtests.sender import Sender
+from loadtests.target.check import Night
+from loadtests.target.sender import Sender
+from loadtests.traffic.addresses import address, reach
 from loadtests.users.accounts import Account
 from simulation.errors import InputError
 

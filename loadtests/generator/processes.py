@@ -24,9 +24,9 @@ from types import TracebackType
 from typing import IO, Any, BinaryIO, TypeAlias, cast
 
 from loadtests.contract import Reply, Request
-from loadtests.guards import Target
+from loadtests.generator.upkeep import Kept, Upkeep
+from loadtests.target.guards import Target
 from loadtests.trial import SECOND, Sample, Trial
-from loadtests.upkeep import Kept, Upkeep
 from loadtests.workload import Schedule
 
 _START_S = 60.0
@@ -190,7 +190,7 @@ class Generators:
         around: Around = nothing,
     ) -> Trial:
         """Keep a schedule, and watch what processes (ids, by name) use meanwhile."""
-        from loadtests.resources import Watch
+        from loadtests.generator.resources import Watch
 
         with Watch({"generator": self.process_ids, **(watch or {})}) as watching:
             sample = self.run(schedule, around)
@@ -213,7 +213,7 @@ class Generators:
     # The pipe
 
     def _start(self, arguments: Sequence[str], **pipes: Any) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "loadtests.generator_child", *arguments]
+        command = [sys.executable, "-m", "loadtests.generator.child", *arguments]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         process = subprocess.Popen(command, stderr=self._said, start_new_session=True, env=environment, **pipes)
         self._started.callback(_end, process)

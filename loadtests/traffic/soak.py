@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loadtests.drift import Drift, drift
-from loadtests.run_folder import quantile
+from loadtests.report.run_folder import quantile
+from loadtests.traffic.drift import Drift, drift
 from loadtests.trial import Trial
 
 if TYPE_CHECKING:
-    from loadtests.stress import Stress
+    from loadtests.search.stress import Stress
 
 LONGEST_S = 60.0  # of a stretch
 _STRETCHES = 40  # or more

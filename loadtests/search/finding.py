@@ -16,27 +16,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadtests import contract, ledger, reconciliation
-from loadtests.addresses import address, reach
 from loadtests.breaking_point import BROKEN_OFF, BUDGET_S, BreakingPoint, SearchEndedError, Tried
-from loadtests.check import Night, reader_session
 from loadtests.contract import Backend, Operation, Report, Session, Site
-from loadtests.flows import FLOWS, SOURCE, WRITES, Kit, has_corrections, packed
-from loadtests.generator_process import GeneratorError, nothing
-from loadtests.guards import Target, allowed, identification, new_run_id
+from loadtests.generator.processes import GeneratorError, nothing
+from loadtests.generator.upkeep import Kept, as_rows, is_old
 from loadtests.losses import Losses
-from loadtests.mapping import target_backend
 from loadtests.objectives import Objective
-from loadtests.preparing import Preparation, two_reports
-from loadtests.sender import NoAnswerError, Sender
-from loadtests.stress import Made, Stress, listening, where
-from loadtests.upkeep import Kept, as_rows, is_old
+from loadtests.search.stress import Made, Stress, listening, where
+from loadtests.target.check import Night, reader_session
+from loadtests.target.guards import Target, allowed, identification, new_run_id
+from loadtests.target.mapping import target_backend
+from loadtests.target.sender import NoAnswerError, Sender
+from loadtests.traffic.addresses import address, reach
+from loadtests.traffic.flows import FLOWS, SOURCE, WRITES, Kit, has_corrections, packed
+from loadtests.traffic.preparing import Preparation, two_reports
 from loadtests.users.accounts import CLERK, REVIEWER, Account, Accounts, read_accounts
 from loadtests.workload import Peak
 from simulation.errors import InputError, UnfinishedError
 
 if TYPE_CHECKING:
     from loadtests.faults import Mark, Plan
-    from loadtests.launch import Launched
+    from loadtests.target.launch import Launched
     from simulation.scenario import Scenario
 
 SQLITE, EMBEDDED = "sqlite", "embedded-postgres"
@@ -137,7 +137,7 @@ class Place:
 @contextmanager
 def ours(job: Job, flow: str, folder: Path, told: Callable[[str], None]) -> Iterator[Place]:
     """A new backend of our own, on cores that the generator leaves to it."""
-    from loadtests.launch import launched
+    from loadtests.target.launch import launched
 
     mine, its = split_cores()
     database = job.database or SQLITE

@@ -10,7 +10,7 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from loadtests.guards import Target
+    from loadtests.target.guards import Target
 
 _HOSTS = 254
 _NETWORKS = {"chair": 16, "clerk": 32, "reviewer": 33, "reader": 48, "observer": 49, "intruder": 64, "insider": 65}

@@ -1,7 +1,7 @@
 """What a generator's process does: keeps the schedules that it is told, alone, as Locust's master, or as its worker.
 
 `generator_process` starts it here and speaks to it over a pipe. On another machine,
-`python -m loadtests.generator_child worker HOST PORT` joins a master.
+`python -m loadtests.generator.child worker HOST PORT` joins a master.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from locust.env import Environment
 from locust.rpc.protocol import Message
 from locust.runners import STATE_INIT, STATE_RUNNING, MasterRunner, WorkerRunner
 
-from loadtests import live
-from loadtests.generator import Generator, Limits
-from loadtests.generator_process import GeneratorError, Source, next_beginning, receive, send, write_into
-from loadtests.guards import Target
+from loadtests.generator import live
+from loadtests.generator.open_loop import Generator, Limits
+from loadtests.generator.processes import GeneratorError, Source, next_beginning, receive, send, write_into
+from loadtests.generator.upkeep import Event, Upkeep
+from loadtests.target.guards import Target
 from loadtests.trial import SECOND, Sample
-from loadtests.upkeep import Event, Upkeep
 from loadtests.workload import Schedule, made
 
 
@@ -322,7 +322,7 @@ def _stats(environment: Environment) -> dict[str, Any]:
 
 def main() -> None:
     """What a child does: alone, as Locust's master, or as a worker of one."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.generator_child")
+    parser = argparse.ArgumentParser(prog="python -m loadtests.generator.child")
     parser.add_argument("kind", choices=["alone", "master", "worker"])
     parser.add_argument("host", help="of the master")
     parser.add_argument("port", type=int, help="of the master; 0: any that is free")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from loadtests.target_options import FILE, speaking_options
+from loadtests.commands.target_options import FILE, speaking_options
 
 if TYPE_CHECKING:
-    from loadtests.run import Asked
+    from loadtests.commands.run import Asked
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Asked = TypeVar("_Asked", bound="Asked")
@@ -117,7 +117,7 @@ def break_(ctx: click.Context, /, **given: Any) -> None:
     caucus loadtest break iowa-2020 --flow all --database embedded-postgres --require "nights >= 5"
     caucus loadtest break iowa-2020 --target http://127.0.0.1:8000 --pins pins.csv --objective "p99(latency) < 500 ms"
     """
-    from loadtests.breaking import Break, run
+    from loadtests.commands.breaking import Break, run
 
     given |= {"budget_s": 60 * given.pop("budget"), "recovers": not given.pop("no_recovery")}
     ctx.exit(run(_asked(Break, given)))
@@ -146,8 +146,8 @@ def replay(ctx: click.Context, /, **given: Any) -> None:
     caucus loadtest replay iowa-2020 --speed 60
     caucus loadtest replay iowa-2020 --target http://127.0.0.1:8000 --pins pins.csv --speed 10
     """
-    from loadtests.playing import Replay
-    from loadtests.playing import replay as run
+    from loadtests.commands.playing import Replay
+    from loadtests.commands.playing import replay as run
 
     given["until_ms"] = _until_ms(given.pop("until"))
     ctx.exit(run(_asked(Replay, given)))
@@ -176,8 +176,8 @@ def spike(ctx: click.Context, /, **given: Any) -> None:
     caucus loadtest spike iowa-2020
     caucus loadtest spike iowa-2020 --target http://127.0.0.1:8000 --pins pins.csv --surge 200
     """
-    from loadtests.playing import Spike
-    from loadtests.playing import spike as run
+    from loadtests.commands.playing import Spike
+    from loadtests.commands.playing import spike as run
 
     ctx.exit(run(_asked(Spike, given)))
 
@@ -208,8 +208,8 @@ def soak(ctx: click.Context, /, **given: Any) -> None:
     \b
     caucus loadtest soak iowa-2020 --hours 8 --nights 2
     """
-    from loadtests.playing import Soak
-    from loadtests.playing import soak as run
+    from loadtests.commands.playing import Soak
+    from loadtests.commands.playing import soak as run
 
     ctx.exit(run(_asked(Soak, given)))
 
@@ -261,11 +261,11 @@ def export(
     caucus loadtest export iowa-2020 --format vegeta --pins pins.csv --out night.jsonl
     caucus loadtest export iowa-2020 --format k6 --out night-k6 && k6 run -e PINS=$PWD/pins.csv night-k6/night.js
     """
-    from loadtests import export as exporting
-    from loadtests import replay as replaying
-    from loadtests.evening import evening_of
-    from loadtests.guards import allowed
-    from loadtests.mapping import REFERENCE, load_mapping
+    from loadtests.target.guards import allowed
+    from loadtests.target.mapping import REFERENCE, load_mapping
+    from loadtests.traffic import export as exporting
+    from loadtests.traffic import replay as replaying
+    from loadtests.traffic.evening import evening_of
     from loadtests.users.accounts import read_accounts
     from simulation.errors import InputError
     from simulation.night import play_night
@@ -314,7 +314,7 @@ def diff(a: Path, b: Path, out: Path | None, as_json: bool) -> None:
     \b
     caucus loadtest diff runs/before runs/after --out diff.html
     """
-    from loadtests import versus
+    from loadtests.report import versus
     from simulation.report.pages import write
 
     one, other = versus.read(a), versus.read(b)

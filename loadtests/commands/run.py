@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
-from loadtests import junit, live, run_folder
 from loadtests.faults import planned
-from loadtests.finding import Job
-from loadtests.guards import allowed
+from loadtests.generator import live
 from loadtests.objectives import Objective, parse_objectives, parse_requirement
+from loadtests.report import junit, run_folder
+from loadtests.search.finding import Job
+from loadtests.target.guards import allowed
 from loadtests.workload import Peak, peak
 from simulation.errors import InputError
 

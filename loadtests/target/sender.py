@@ -11,7 +11,7 @@ import ssl
 from pathlib import Path
 
 from loadtests.contract import Reply, Request
-from loadtests.guards import Pace, Target, identification
+from loadtests.target.guards import Pace, Target, identification
 from simulation.errors import InputError
 
 TIMEOUT_S = 30.0

@@ -32,13 +32,13 @@ from loadtests.breaking_point import (
     used_up,
     wait_until_well,
 )
-from loadtests.generator_process import Around, Generators, nothing
-from loadtests.guards import Target
+from loadtests.generator.processes import Around, Generators, nothing
+from loadtests.generator.upkeep import Kept
 from loadtests.objectives import Objective
 from loadtests.objectives import Trial as Measured
-from loadtests.recovery import OVERLOAD_SHARE, RETRIES, Phase, Recovery, recovery
+from loadtests.search.recovery import OVERLOAD_SHARE, RETRIES, Phase, Recovery, recovery
+from loadtests.target.guards import Target
 from loadtests.trial import SECOND, Sample, Trial
-from loadtests.upkeep import Kept
 from loadtests.workload import Schedule, poisson, spike
 
 TIMEOUT_S = 10.0  # after which a client gives up
@@ -110,7 +110,7 @@ class Stress:
             host, port = made.listens
             self.told(
                 f"waiting for {made.others} more at {host}:{port}: on each, "
-                f"`python -m loadtests.generator_child worker {host} {port}`. What they are told (tokens, PINs) is not "
+                f"`python -m loadtests.generator.child worker {host} {port}`. What they are told (tokens, PINs) is not "
                 f"encrypted: only on a network of your own"
             )
         self._started.close()

@@ -18,21 +18,21 @@ import numpy as np
 import numpy.typing as npt
 
 from loadtests import contract
-from loadtests.addresses import address
 from loadtests.contract import Ask, Backend, Operation, Outcome, Reply, Report, Request, Session, Site, signed_in
-from loadtests.evening import Evening, Trouble
-from loadtests.generator_process import Around, Generators, Source, nothing
-from loadtests.guards import Target
+from loadtests.generator.processes import Around, Generators, Source, nothing
+from loadtests.generator.upkeep import Kept, Upkeep, as_rows, from_rows, upkeep
 from loadtests.ledger import Ledger
+from loadtests.target.guards import Target
+from loadtests.traffic.addresses import address
+from loadtests.traffic.evening import Evening, Trouble
 from loadtests.trial import Sample, Trial
-from loadtests.upkeep import Kept, Upkeep, as_rows, from_rows, upkeep
 from loadtests.users.accounts import Account, Accounts
 from loadtests.users.photo import PNG, photo
 from loadtests.workload import SECOND, Schedule, first_request_at_ms, night
 from simulation.errors import InputError
 
 if TYPE_CHECKING:
-    from loadtests.preparing import Preparation
+    from loadtests.traffic.preparing import Preparation
     from simulation.night import Night
 
 Integers: TypeAlias = npt.NDArray[np.int64]
@@ -214,7 +214,7 @@ class _Player:
     """Everybody of the night, in one process."""
 
     def __init__(self, schedule: Schedule, kit: Kit) -> None:
-        from loadtests.mapping import target_backend
+        from loadtests.target.mapping import target_backend
 
         self._kit = kit
         self.backend: Backend = target_backend(
@@ -428,7 +428,7 @@ def play(
 ) -> Replayed:
     """Keep the night's times against a target; faults happen `around` it."""
     with Generators(
-        "loadtests.replay:source",
+        "loadtests.traffic.replay:source",
         target,
         kit.as_arguments(),
         workers=workers,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtests.run_folder import RESULT_FILE
+from loadtests.report.run_folder import RESULT_FILE
 from simulation.errors import InputError
 
 _CONDITIONS = ("scenario", "seed", "target", "database", "objectives", "cores", "workers", "versions", "machine")

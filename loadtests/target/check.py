@@ -22,9 +22,9 @@ from loadtests import ledger, reconciliation
 from loadtests.contract import STEPS, Ask, Backend, Operation, Outcome, Reply, Report, Request, Session, Site
 from loadtests.contract import evening as writes_of
 from loadtests.contract import signed_in as session_of
-from loadtests.guards import Redaction
-from loadtests.sender import NoAnswerError
 from loadtests.stored import Public, public_results, stored_by_api
+from loadtests.target.guards import Redaction
+from loadtests.target.sender import NoAnswerError
 from loadtests.users.accounts import CHAIR, CLERK, REVIEWER, Account, Accounts
 from simulation.errors import InputError
 from simulation.rules.outcomes import outcomes

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from loadtests import run_commands
-from loadtests.target_options import speaking_options
+from loadtests.commands import runs
+from loadtests.commands.target_options import speaking_options
 
 if TYPE_CHECKING:
-    from loadtests.check import Line
+    from loadtests.target.check import Line
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -34,7 +34,7 @@ def loadtest() -> None:
     """Fire a night's requests at a reporting backend, and see what it keeps."""
 
 
-for _command in run_commands.COMMANDS:
+for _command in runs.COMMANDS:
     loadtest.add_command(_command)
 
 
@@ -71,10 +71,10 @@ def check(
     caucus loadtest check --target https://staging.example.org --mapping ours.toml --pins pins.csv \\
         --i-may-load staging.example.org --ca staging-ca.pem --clean-up
     """
-    from loadtests import check as checking
-    from loadtests.guards import Redaction, allowed, checked_run_id, new_run_id
-    from loadtests.mapping import secrets_of, target_backend
-    from loadtests.sender import Sender
+    from loadtests.target import check as checking
+    from loadtests.target.guards import Redaction, allowed, checked_run_id, new_run_id
+    from loadtests.target.mapping import secrets_of, target_backend
+    from loadtests.target.sender import Sender
     from loadtests.users.accounts import read_accounts
     from simulation.scenario import load
 
@@ -143,10 +143,10 @@ def reconcile(
     caucus loadtest reconcile runs/ledger --target http://127.0.0.1:8000 --pins pins.csv --database sqlite:///caucus.db
     """
     from loadtests import ledger, reconciliation
-    from loadtests.check import reader_session
-    from loadtests.guards import allowed, new_run_id
-    from loadtests.mapping import target_backend
-    from loadtests.sender import Sender
+    from loadtests.target.check import reader_session
+    from loadtests.target.guards import allowed, new_run_id
+    from loadtests.target.mapping import target_backend
+    from loadtests.target.sender import Sender
     from loadtests.users.accounts import read_accounts
 
     del scenario, roster  # options of every command with a target; the ledger itself says what its sites are
@@ -170,7 +170,7 @@ _Item = TypeVar("_Item")
 
 def _unless_silent(work: Callable[[], _Item]) -> _Item:
     """What `work` gives; a target that does not answer ends the command with a sentence and exit code 1."""
-    from loadtests.sender import NoAnswerError
+    from loadtests.target.sender import NoAnswerError
     from simulation.errors import UnfinishedError
 
     try:

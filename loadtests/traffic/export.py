@@ -21,14 +21,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from loadtests.addresses import address
 from loadtests.contract import Ask, Backend, Operation, Request, Session
-from loadtests.evening import Trouble
-from loadtests.guards import Target, new_run_id
 from loadtests.ledger import Ledger
-from loadtests.preparing import Preparation
-from loadtests.replay import Plan, sign_everybody_in
-from loadtests.sender import NoAnswerError, Sender
+from loadtests.target.guards import Target, new_run_id
+from loadtests.target.sender import NoAnswerError, Sender
+from loadtests.traffic.addresses import address
+from loadtests.traffic.evening import Trouble
+from loadtests.traffic.preparing import Preparation
+from loadtests.traffic.replay import Plan, sign_everybody_in
 from loadtests.users.accounts import Accounts
 from loadtests.users.photo import PNG, photo
 from loadtests.workload import SECOND
@@ -213,7 +213,7 @@ def write_k6(folder: Path, plan: Plan, backend: Backend, url: str, mapping: Path
     (folder / "events.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
     (folder / "people.json").write_text(json.dumps(list(people.values()), ensure_ascii=False), encoding="utf-8")
     (folder / "photo.png").write_bytes(photo("worksheet", _PICTURE_BYTES))
-    script = files("loadtests").joinpath("k6.js").read_text(encoding="utf-8")
+    script = files("loadtests.traffic").joinpath("k6.js").read_text(encoding="utf-8")
     settings = {"target": url.rstrip("/"), "stages": _stages(plan), "login": _login(backend, mapping)}
     script = script.replace("__SETTINGS__", json.dumps(settings, indent=2))
     (folder / "night.js").write_text(script, encoding="utf-8")

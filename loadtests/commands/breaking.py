@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from loadtests import finding, junit, reconciliation, run_folder
+from loadtests import reconciliation
 from loadtests.breaking_point import Tried
-from loadtests.finding import Found
-from loadtests.flows import FLOWS
+from loadtests.commands.run import Asked, Run, told
+from loadtests.report import junit, run_folder
 from loadtests.report.answer import answer
 from loadtests.report.words import per_s, span
-from loadtests.run import Asked, Run, told
-from loadtests.stress import sample_of
+from loadtests.search import finding
+from loadtests.search.finding import Found
+from loadtests.search.stress import sample_of
+from loadtests.traffic.flows import FLOWS
 from simulation.errors import InputError, UnfinishedError
 from simulation.report.words import plain
 

@@ -21,7 +21,7 @@ import httptools
 from gevent.monkey import get_original
 
 from loadtests.contract import Reply, Request
-from loadtests.guards import Target
+from loadtests.target.guards import Target
 from loadtests.trial import Status
 
 _plain_socket = get_original("socket", "socket")  # Locust has patched the other one: it would switch greenlets

@@ -1,0 +1,1 @@
+"""Finding a breaking point at a backend: trials, recovery, and what ran out."""

@@ -1,0 +1,1 @@
+"""How a backend is spoken to: mapping, requests and answers, what may be loaded at all, and starting our own."""
