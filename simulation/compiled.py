@@ -37,7 +37,9 @@ _KEPT_FOLDERS = 4  # the newest caches that survive: two checkouts on two versio
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile `function` on its first call; its plain Python form stays reachable as `.py_func`.
 
-    Integer overflow wraps silently in compiled code: callers keep values below 2**62.
+    Hand it plain numbers and arrays: the class of an enum from elsewhere would be written into the cache, which nobody
+    without that module could read again. Integer overflow wraps silently in compiled code: callers keep values below
+    2**62.
     """
     return _compiled(function, _nrt=True)  # said because whoever is called inherits it
 

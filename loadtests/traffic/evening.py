@@ -179,12 +179,12 @@ class Evening:
 
     def drawn(self, place: str, purpose: Purpose, ordinal: int, low: int, high: int) -> int:
         """A number of low .. high by its address: who, what for, the how many-eth."""
-        return int(between(low, high, bits(self.seed, self.night, place_id(place), ordinal, purpose, 0)))
+        return int(between(low, high, bits(self.seed, self.night, place_id(place), ordinal, purpose.value, 0)))
 
     def visit(self, reader: int) -> Visit:
         """When and how often a reader of the public results looks: from the call to order on, every 1 to 5 minutes."""
-        minutes = between(0, 180, bits(self.seed, self.night, _PUBLIC, reader, Purpose.READS_FIRST, 0))
-        every = between(MINUTE, 5 * MINUTE, bits(self.seed, self.night, _PUBLIC, reader, Purpose.READS_AGAIN, 0))
+        minutes = between(0, 180, bits(self.seed, self.night, _PUBLIC, reader, Purpose.READS_FIRST.value, 0))
+        every = between(MINUTE, 5 * MINUTE, bits(self.seed, self.night, _PUBLIC, reader, Purpose.READS_AGAIN.value, 0))
         return Visit(self.call_to_order_ms + minutes * MINUTE, every)
 
 
@@ -241,7 +241,7 @@ def _site(night: Night, number: int, failures: tuple[Failure, ...], sizes: tuple
     is_keyed = channel not in (Channel.NONE, Channel.APP)
 
     def drawn(purpose: Purpose, low: int, high: int) -> int:
-        return int(between(low, high, bits(setting.luck.seed, setting.luck.night, place, 0, purpose, 0)))
+        return int(between(low, high, bits(setting.luck.seed, setting.luck.night, place, 0, purpose.value, 0)))
 
     return SiteEvening(
         number=number,
