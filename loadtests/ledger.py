@@ -5,8 +5,9 @@ Each client process appends to a file of its own; merged, they are what `reconci
 
 from __future__ import annotations
 
-import itertools
+import heapq
 import json
+import math
 import os
 import secrets
 import threading
@@ -14,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +134,7 @@ def merge(folder: Path) -> list[Entry]:
     if not files:
         raise InputError(f"{folder}: no ledger here: expected files ledger-*.jsonl, as a load test leaves them")
     problems: list[str] = []
-    lines = sorted(
-        itertools.chain.from_iterable(_lines(file, problems) for file in files), key=lambda one: one["at_ms"]
-    )
+    lines = [line for _, line in heapq.merge(*(_in_order(file, problems) for file in files), key=itemgetter(0))]
     if problems:
         raise InputError(problems)
     entries: dict[tuple[str, str, str], Entry] = {}
@@ -165,6 +165,14 @@ def _acknowledged(known: Entry, line: Mapping[str, Any]) -> Entry:
         other = line["version"] is not None and known.version is not None and line["version"] != known.version
         return replace(known, contradicted=known.contradicted or other)
     return replace(known, acknowledged_at_ms=line["at_ms"], version=line["version"], state=line["state"])
+
+
+def _in_order(file: Path, problems: list[str]) -> Iterator[tuple[float, dict[str, Any]]]:
+    """A file's lines, each with when it counts: a clock that is set back puts no answer before what it answers."""
+    at_ms = -math.inf
+    for line in _lines(file, problems):
+        at_ms = max(at_ms, line["at_ms"])
+        yield at_ms, line
 
 
 def _lines(file: Path, problems: list[str]) -> Iterator[dict[str, Any]]:

@@ -39,10 +39,12 @@ class Losses:
         self.follow()
         if not self._can_read:
             return 0
-        self._read_store(self._after)
+        if not self._read_store(self._after):
+            return 0
         missing = self._open - self._missed
         if missing:  # pages may have been skipped while several wrote: all of it, once more
-            self._read_store("")
+            if not self._read_store(""):
+                return 0
             missing = self._open - self._missed
         self._missed |= missing
         return len(missing)
@@ -98,19 +100,20 @@ class Losses:
         """How far sites had come before anything was written here."""
         self._progress = {**progress, **self._progress}
 
-    def _read_store(self, after: object) -> None:
+    def _read_store(self, after: object) -> bool:
+        """Whether it could be read: a backend that has too much to do to say what it holds has lost nothing by that."""
         while True:
             outcome = self.backend.read(
                 "stored", self.send(self.backend.build("stored", Ask(session=self.session, after=after)))
             )
             rows = outcome.values.get("records") if outcome.accepted else None
             if not isinstance(rows, list):
-                return  # `reconciliation.held_against` says it in the end
+                return False  # `reconciliation.held_against` says it in the end
             for row in rows:
                 user, key = row.get("user"), row.get("key")
                 if user is None or key is None:
                     self._open.clear()  # writes cannot be told apart: left to the ledger
-                    return
+                    return True
                 write = (str(user), str(key))
                 if write in self._open:
                     self._open.discard(write)
@@ -119,5 +122,5 @@ class Losses:
             self._after = after
             following = outcome.values.get("next")
             if following in (None, "", False) or following == after or not rows:
-                return
+                return True
             after = following

@@ -194,22 +194,23 @@ class Objective:
         value, low, high = _measured(self.metric, trial)
         if self.metric == "backlog_slope":
             return self._judge_slope(trial)
-        return Finding(self, value, self._holds(value), self._holds(low) == self._holds(high))
+        return Finding(self, value, self.met_by(value), self.met_by(low) == self.met_by(high))
 
     def required(self, interval: Sequence[float | None]) -> bool:
         """Whether a finished search's interval meets it, at the end that counts against it. None: without bound."""
         low, high = interval[0], interval[-1]
         counts = (low if low is not None else 0.0) if self.op.startswith(">") else high
-        return self._holds(math.inf if counts is None else counts)
+        return self.met_by(math.inf if counts is None else counts)
 
-    def _holds(self, value: float) -> bool:
+    def met_by(self, value: float) -> bool:
+        """Whether a figure keeps to it."""
         return _COMPARES[self.op](value, self.value)
 
     def _judge_slope(self, trial: Trial) -> Finding:
         """An upper limit is broken by a slope that luck does not explain; a lower one is read as it stands."""
         slope, p = trial.backlog_slope_per_s, trial.backlog_slope_p
         above = p < SIGNIFICANCE and slope > self.value
-        holds = not above if self.op.startswith("<") else self._holds(slope)
+        holds = not above if self.op.startswith("<") else self.met_by(slope)
         return Finding(self, slope, holds, not SIGNIFICANCE / 5 < p < SIGNIFICANCE * 5)
 
 

@@ -376,6 +376,10 @@ def _expected(
 # All of it
 
 
+class NothingStatedError(InputError):
+    """A backend that was never said to tell what it has: nobody can know, and nobody was promised to."""
+
+
 def held_against(
     entries: Sequence[Entry],
     backend: Backend,
@@ -389,7 +393,9 @@ def held_against(
     by_database, accepted = stored_in_database(database) if database is not None else (None, None)
     only_public = by_api is None and by_database is None
     if only_public and "results" not in backend.operations:
-        raise InputError(f"nothing to hold the ledger against: {not_read}, there is no --database, and no [results]")
+        raise NothingStatedError(
+            f"nothing to hold the ledger against: {not_read}, there is no --database, and no [results]"
+        )
     until = time.monotonic() + settle_s
     while True:
         public = public_results(backend, send)

@@ -123,7 +123,7 @@ class Pool:
 
     def _work_last(self) -> None:
         while (call := self._next(self._last)) is not None:
-            if not call.run():
+            if call.run():
                 with self._ready:
                     self._ready.wait_for(lambda: not self._open, self._rest_s)
 
@@ -137,7 +137,7 @@ class _Call:
         self._function = function
 
     def run(self) -> bool:
-        """Whether it found something, whatever that is."""
+        """Whether it ran to its end and found nothing."""
         if self.answer.cancelled():  # the client is gone
             return False
         try:
@@ -146,7 +146,7 @@ class _Call:
             self.tell(None, error)
             return False
         self.tell(result, None)
-        return bool(result)
+        return not result
 
     def tell(self, result: Any, error: BaseException | None) -> None:
         try:

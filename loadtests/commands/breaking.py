@@ -66,18 +66,23 @@ def run(asked: Break) -> int:
             raise InputError("--flow all: the mapping has nothing that can be loaded")
     ledger = reconciliation.together([one.ledger for one in found if one.ledger is not None])
     points = [one.point for one in found]
-    checks = junit.checks_of_break(points, this.requirements, ledger)
+    not_held = [one.not_held for one in found if one.not_held]
+    kept = junit.checks_of_ledger(ledger, not_held)
+    checks = junit.checks_of_break(points, this.requirements, ledger, not_held)
     shown = [_as_json(one) for one in found]
     code = this.answer(
         shown if len(asked.chosen) > 1 else shown[0],
         [_sentence(one) for one in found],
-        checks if this.requirements else junit.checks_of_ledger(ledger),
+        checks if this.requirements else kept,
     )
     this.keep(lambda folder: run_folder.write_break(folder, points, _about(this, found, ledger)), checks)
+    if ended is not None and not isinstance(ended, KeyboardInterrupt):
+        told(str(ended))
+    if lost := junit.exit_code(kept):  # whatever else happened
+        return lost
     if isinstance(ended, KeyboardInterrupt) or any(one.was_broken_off for one in found):
         return BROKEN_OFF
     if ended is not None:
-        told(str(ended))
         return 2 if isinstance(ended, InputError) else 1
     return code
 

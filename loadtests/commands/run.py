@@ -6,7 +6,6 @@ Knows nothing of what is measured: `breaking` searches; `playing` replays a nigh
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import signal
 import sys
@@ -31,7 +30,6 @@ from simulation.errors import InputError
 if TYPE_CHECKING:
     from simulation.scenario import Scenario
 
-_SECRET = re.compile(r"//([^/@:\s]*):[^/@\s]*@")  # the password of a URL
 _Value = TypeVar("_Value")
 
 
@@ -133,7 +131,7 @@ class Run:
 
     def about(self, target: str, **more: Any) -> run_folder.About:
         """What the report says of the run itself; the command is shown without passwords."""
-        command = _SECRET.sub(r"//\1:***@", shlex.join(["caucus", *sys.argv[1:]]))
+        command = " ".join(["caucus", *_without_password(sys.argv[1:])])
         return run_folder.About.of(
             self.scenario, self.asked.kind, self.asked.seed, command, target,
             objectives=tuple(one.text for one in self.objectives),
@@ -160,6 +158,26 @@ class Run:
             told(f"report: {self.folder / run_folder.REPORT_FILE}")
         if self.asked.junit is not None:
             junit.write_junit(self.asked.junit, f"caucus loadtest {self.asked.kind} {self.asked.name}", checks)
+
+
+def _without_password(words: Sequence[str]) -> Iterator[str]:
+    """The words of a command line, quoted; of --database, what may be shown."""
+    from loadtests.database_url import shown_text
+
+    before = ""
+    for word in words:
+        option, equals, value = word.partition("=")
+        if before == "--database":
+            yield _quoted(shown_text(word))
+        elif option == "--database" and equals:
+            yield f"--database={_quoted(shown_text(value))}"
+        else:
+            yield shlex.quote(word)
+        before = word
+
+
+def _quoted(url: str) -> str:
+    return url if "***" in url else shlex.quote(url)  # what is hidden cannot be pasted anyway
 
 
 def told(text: str) -> None:

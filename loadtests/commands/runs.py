@@ -279,7 +279,8 @@ def export(
         raise InputError("--pins: sessions and PINs are not for the screen: name a file with --out")
     played = play_night(load(name, {}, roster), seed, night, log=True)
     evening = evening_of(played, small_photos=True)
-    backend = load_mapping(mapping or REFERENCE, f"export-{seed}-{night}", evening.groups)
+    run = f"export-{seed}-{night}"
+    backend = load_mapping(mapping or REFERENCE, run, evening.groups, placeholders=pins is None)
     has, until_ms = replaying.asked_of(backend), _until_ms(until)
     plan = replaying.plan(played, evening, has, speed=speed, readers=readers, until_ms=until_ms)
     if kind == "k6":

@@ -137,6 +137,7 @@ def schedule_of(spec: Mapping[str, Any] | None, blob: bytes) -> Schedule:
 
 _FIGURES = "caucus-load"  # among what a worker reports to its master
 _PREPARE, _READY, _GO, _RESULT = "caucus-load", "caucus-load-ready", "caucus-load-go", "caucus-load-result"
+_HERE = "caucus-load-here"  # from a worker that hears orders: Locust's own word comes before it does
 _SESSION = "caucus-load-session"  # what became of one: from a worker to all others
 _PREPARED_S = 60.0
 _WORKERS_S = 60.0
@@ -156,6 +157,7 @@ class Worker:
         self.runner.register_message(_GO, self._go, concurrent=True)
         self.runner.register_message(_SESSION, lambda msg, **_: self._maker.hear(msg.data))
         environment.events.report_to_master.add_listener(self._report)  # type: ignore[no-untyped-call]  # Locust's events have no types
+        self.runner.send_message(_HERE, {})
 
     def _report(self, data: dict[str, Any], **_: Any) -> None:
         """Beside Locust's own figures, every three seconds."""
@@ -209,10 +211,12 @@ class Coordinator:
         self._trial = 0
         self._schedule: Schedule
         self._workers: list[str] = []
+        self._here: set[str] = set()
         self._longest_s = 0.0
         self._answers: dict[str, AsyncResult] = {}
         self._brought: dict[str, bytes] = {}
         self._figures: dict[str, live.Figures] = {}
+        self.runner.register_message(_HERE, lambda msg, **_: self._here.add(msg.node_id))
         self.runner.register_message(_READY, self._hear)
         self.runner.register_message(_RESULT, self._hear)
         self.runner.register_message(_SESSION, self._hear_of_session)
@@ -242,15 +246,19 @@ class Coordinator:
     def wait_for_workers(self, count: int, within_s: float = _WORKERS_S) -> None:
         """Until so many are there."""
         until = time.monotonic() + within_s
-        while self.runner.worker_count < count:
+        while len(self._there()) < count:
             if time.monotonic() > until:
-                raise GeneratorError(f"{self.runner.worker_count} of {count} workers came within {within_s:g} s")
+                raise GeneratorError(f"{len(self._there())} of {count} workers came within {within_s:g} s")
             gevent.sleep(0.02)
+
+    def _there(self) -> list[str]:
+        """The workers that hear orders."""
+        clients = self.runner.clients
+        return sorted(client.id for client in clients.ready + clients.running if client.id in self._here)
 
     def prepare(self, order: Mapping[str, Any], schedule: Schedule) -> None:
         """Give all workers that are there their parts, and have them warm up."""
-        clients = self.runner.clients
-        workers = self._workers = sorted(client.id for client in clients.ready + clients.running)
+        workers = self._workers = self._there()
         if not workers:
             raise GeneratorError("no worker is there")
         self._schedule = schedule

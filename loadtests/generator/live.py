@@ -7,6 +7,7 @@ What Locust has counted, latencies from due, and how the processes are doing tha
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,8 +36,20 @@ def tell_children(address: str | None) -> None:
     """Let the generators that are started from here on show their metrics there; None: nowhere."""
     os.environ.pop(ADDRESS, None)
     if address is not None:
-        parse_address(address)
+        _check_free(address, *parse_address(address))
         os.environ[ADDRESS] = address
+
+
+def _check_free(address: str, host: str, port: int) -> None:
+    """InputError where nobody could listen there: the generator's own words go into a file."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+            one.bind(place)
+            one.listen()
+    except OSError as error:
+        raise InputError(f"--prometheus {address}: cannot be listened on: {error.strerror or error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ class Generators:
             "source": source,
             "arguments": dict(arguments or {}),
             "target": self.target_order(target),
-            "limits": {"under_way": under_way // (workers + others), "timeout_s": timeout_s},
+            "limits": {"under_way": max(1, under_way // (workers + others)), "timeout_s": timeout_s},
             "headers": dict(headers or {}),
             "sources": list(sources),
             "ca": str(ca) if ca is not None else None,
@@ -167,8 +167,9 @@ class Generators:
         begins_ns = next_beginning()
         with around(begins_ns / SECOND):
             said, data = self._ask({"do": "go", "begins_ns": begins_ns}, within_s=within_s)
-        self.kept.add(said["upkeep"])
-        self._keep(said["files"], memoryview(data)[said["sample"] :])
+            # here already: what is around it may end in an error, and what was promised stays promised
+            self.kept.add(said["upkeep"])
+            self._keep(said["files"], memoryview(data)[said["sample"] :])
         return Sample.from_bytes(data[: said["sample"]])
 
     def _keep(self, lengths: Mapping[str, int], data: memoryview) -> None:

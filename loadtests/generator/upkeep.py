@@ -259,12 +259,14 @@ def upkeep(
     accounts: Iterable[Account],
     log_ins_s: Mapping[str, Sequence[float]] | None = None,
 ) -> Upkeep | None:
-    """Somebody who keeps the sessions of these `accounts` at a target; None where nobody signs in."""
-    mine = [one for one in accounts if one.user in sessions]
-    if not mine or "login" not in backend.operations:
+    """Somebody who keeps the sessions of these `accounts` at a target; None where nobody signs in.
+
+    Also where no account is looked after here: who does so elsewhere is told of what is refused, and tells what is new.
+    """
+    if not sessions or "login" not in backend.operations:
         return None
     send = Sender(target, run_id, Path(ca) if ca else None, _TIMEOUT_S)
-    return Upkeep(backend, send, sessions, mine, from_own_addresses=reach(target), log_ins_s=log_ins_s)
+    return Upkeep(backend, send, sessions, accounts, from_own_addresses=reach(target), log_ins_s=log_ins_s)
 
 
 def _pause_s(failures: int, outcome: Outcome | None) -> float:

@@ -28,7 +28,10 @@ class Check(NamedTuple):
 
 
 def checks_of_break(
-    points: Sequence[BreakingPoint], requirements: Sequence[Objective], ledger: Mapping[str, Any] | None
+    points: Sequence[BreakingPoint],
+    requirements: Sequence[Objective],
+    ledger: Mapping[str, Any] | None,
+    not_held: Sequence[str] = (),
 ) -> list[Check]:
     """Every requirement of every flow, and nothing lost. A flow whose answer is not valid says so."""
     found = []
@@ -39,7 +42,7 @@ def checks_of_break(
             found.append(Check(point.flow, requirement.text, holds, says, point.seconds))
         if not requirements:  # a page of CI that shows what was found all the same
             found.append(Check(point.flow, "a breaking point was found", point.valid, says, point.seconds))
-    return found + checks_of_ledger(ledger)
+    return found + checks_of_ledger(ledger, not_held)
 
 
 def checks_of_judgement(group: str, judgement: Judgement, seconds: float) -> list[Check]:
@@ -47,14 +50,18 @@ def checks_of_judgement(group: str, judgement: Judgement, seconds: float) -> lis
     return [Check(group, one.objective.text, one.holds, one.shown, seconds) for one in judgement.findings]
 
 
-def checks_of_ledger(ledger: Mapping[str, Any] | None) -> list[Check]:
-    """Whether anything was acknowledged, and all of it is stored; nothing where that was not looked at."""
+def checks_of_ledger(ledger: Mapping[str, Any] | None, not_held: Sequence[str] = ()) -> list[Check]:
+    """Whether anything was acknowledged, and all of it is stored; nothing where nothing was written.
+
+    `not_held`: why a ledger could not be looked at; nobody knows what is lost then.
+    """
+    found = [Check("ledger", "could be held against what is stored", False, why) for why in not_held]
     if ledger is None:
-        return []
+        return found
     wrong = [f"{ledger[kind]:,} {kind.replace('_', ' ')}" for kind in KINDS if ledger.get(kind)]
     kept = "each stored as it was sent" if ledger["acknowledged"] else ledger["verdict"]
     says = f"{ledger['acknowledged']:,} acknowledged: {', '.join(wrong) or kept}"
-    return [Check("ledger", "nothing lost", bool(ledger["clean"]), says)]
+    return [*found, Check("ledger", "nothing lost", bool(ledger["clean"]), says)]
 
 
 def exit_code(checks: Iterable[Check]) -> int:

@@ -97,6 +97,7 @@ class Found:
     at: str | None = None  # which of several operations broke
     marks: tuple[tuple[float, Mark], ...] = ()  # faults, and when their trial began, from the start of the search
     notices: tuple[str, ...] = ()
+    not_held: str = ""  # why the ledger could not be held against what is stored
     shown: str = ""  # the target, without secrets
     database: str | None = None
     cores: str = ""
@@ -245,6 +246,7 @@ class Load:
     notices: list[str] = field(default_factory=list)
     marks: list[tuple[float, Mark]] = field(default_factory=list)
     kept: Kept = field(default_factory=Kept)  # sessions that were renewed
+    not_held: str = ""  # why the ledger could not be held against what is stored
     began: float | None = None  # what marks count from: the search; None: the beginning of the first trial
 
     def searched(self, tried: Callable[[Tried], None]) -> Found:
@@ -253,20 +255,28 @@ class Load:
         with self.opened() as stress:
             self.began = time.monotonic()
             start, cap = _START_PER_S[flow], stress.made.target.rate_cap_per_s
-            point = stress.find(
-                job.objectives,
-                flow=flow,
-                start_per_s=min(start, cap or start),
-                night_per_s=job.peak.per_s.get(flow) or None,
-                budget_s=job.budget_s,
-                recovers=job.recovers,
-                tried=tried,
-            )
+            try:
+                point = stress.find(
+                    job.objectives,
+                    flow=flow,
+                    start_per_s=min(start, cap or start),
+                    night_per_s=job.peak.per_s.get(flow) or None,
+                    budget_s=job.budget_s,
+                    recovers=job.recovers,
+                    tried=tried,
+                )
+            except (GeneratorError, UnfinishedError):
+                if job.others:
+                    self.told(_lacking_elsewhere(job.others))
+                raise
             workers = stress.workers
         self.notices += [*_others_here(point), *self.kept.notices()]
+        if job.others and point.why == BROKEN_OFF:
+            self.notices.append(_lacking_elsewhere(job.others))
+        held = self.reconciled()
         return Found(
-            point, self.reconciled(), where(point.trials), tuple(self.marks), tuple(self.notices), self.shown,
-            self.place.kind, self.place.cores, workers,
+            point, held, where(point.trials), tuple(self.marks), tuple(self.notices),
+            self.not_held, self.shown, self.place.kind, self.place.cores, workers,
         )  # fmt: skip
 
     @property
@@ -331,8 +341,12 @@ class Load:
             return replace(kit, name=f"{self.run_id}-{number}", progress=progress, sessions=sessions).as_arguments()
 
         def lost() -> int:
-            losses.session = self._reads()
-            return losses.new()
+            try:
+                losses.session = self._reads()
+                return losses.new()
+            except NoAnswerError as error:  # after an overload it may need a while; the ledger is held to it in the end
+                self._notice(f"what is stored could not be read after each trial: {error}")
+                return 0
 
         sites = len(kit.keyed) if flow == "clerk" else len(kit.chairs)
         chairs = [address("chair", n) for n in range(min(2000, max(1, len(kit.logins))))]
@@ -510,12 +524,15 @@ class Load:
             try:
                 self.reader = reader_session(self.backend, self.send, self.accounts)
             except InputError as error:
-                said = f"what is stored was not read to the end: {error}"
-                self.notices += [said] if said not in self.notices else []
+                self._notice(f"what is stored was not read to the end: {error}")
         return self.reader
 
+    def _notice(self, said: str) -> None:
+        """Once."""
+        self.notices += [said] if said not in self.notices else []
+
     def reconciled(self) -> dict[str, Any] | None:
-        """What the ledger says; None where nothing is written."""
+        """What the ledger says; None where nothing is written, or where that cannot be known: `not_held` says why."""
         if self.flow in FLOWS and self.flow not in WRITES:
             return None
         self.told("holding the ledger against what is stored")
@@ -527,8 +544,17 @@ class Load:
                 entries, self.backend, self.send, self._reads(), self.place.database, self.job.settle_s
             )
         except (InputError, NoAnswerError) as error:
-            self.notices.append(f"the ledger could not be held against the backend: {error}")
+            if not isinstance(error, reconciliation.NothingStatedError):
+                self.not_held = str(error)
+            self.notices.append(f"the ledger could not be held against what is stored: {error}")
             return None
+
+
+def _lacking_elsewhere(others: int) -> str:
+    """What is missing where a trial did not come to its end: files are brought here with what was measured."""
+    return (
+        f"the ledger lacks the last trial of {others} process{'es' if others > 1 else ''} elsewhere: it was broken off"
+    )
 
 
 def _others_here(point: BreakingPoint) -> Iterator[str]:

@@ -6,6 +6,7 @@ Knows what is loaded only as the name of a source of requests and its arguments;
 from __future__ import annotations
 
 import contextlib
+import http.client
 import re
 import threading
 import time
@@ -322,7 +323,7 @@ def _metrics_text(target: Target) -> str | None:
     if target.scheme != "http" or not target.loopback:
         return None  # somebody else's metrics are not asked for
     with (
-        contextlib.suppress(URLError, OSError, ValueError),
+        contextlib.suppress(URLError, OSError, ValueError, http.client.HTTPException),
         urlopen(f"http://{host}:{target.port}/metrics", timeout=2) as answer,
     ):
         return str(answer.read(1_000_000).decode("utf-8", "replace"))

@@ -5,13 +5,14 @@ What a fault ends is only ever what stands here. Knows nothing of who loads it.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +50,12 @@ class Launched:
 
     def _command(self, *words: str) -> list[str]:
         caucus = Path(sys.executable).with_name("caucus")
-        return [str(caucus), "backend", *words, "--data", str(self.data), "--database", self.database]
+        return [str(caucus), "backend", *words, "--data", str(self.data)]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        """Names the database, which may be a URL with a password: everybody may read a command line."""
+        return os.environ | {"CAUCUS_BACKEND_DATABASE": self.database}
 
     def seed(
         self, night: Scenario, hashing: Hashing, clerks: int, reviewers: int, at_full_cost: frozenset[str] = frozenset()
@@ -89,7 +95,7 @@ class Launched:
         with (self.data / "service.log").open("a") as log, _on(self.cores):
             self.process = subprocess.Popen(
                 [*self._command(), *night, "--port", str(self.port), "--workers", str(self.workers), *self.options],
-                stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
+                stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True, env=self._environment,
             )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -111,7 +117,8 @@ class Launched:
 
     def is_ready(self) -> bool:
         """Whether it says so."""
-        with suppress(URLError, OSError), urlopen(f"{self.url}/readyz", timeout=2) as answer:
+        failures = (URLError, OSError, http.client.HTTPException)
+        with suppress(*failures), urlopen(f"{self.url}/readyz", timeout=2) as answer:
             return bool(answer.status == 200)
         return False
 
@@ -177,17 +184,20 @@ class Launched:
 
     def verified(self) -> dict[str, Any]:
         """What `caucus backend verify` says of the audit log."""
-        return _told([*self._command("verify"), "--json"])
+        return _told([*self._command("verify"), "--json"], self._environment)
 
     def reconciled(self, ledger: Path, settle_s: float = 15.0) -> dict[str, Any]:
         """What `caucus loadtest reconcile` says of a ledger, by the API and by the database."""
         caucus = str(Path(sys.executable).with_name("caucus"))
-        given = ["--target", self.url, "--pins", str(self.pins), "--database", self.database_url]
-        return _told([caucus, "loadtest", "reconcile", str(ledger), *given, "--settle", f"{settle_s:g}", "--json"])
+        given = ["--target", self.url, "--pins", str(self.pins)]
+        environment = os.environ | {"CAUCUS_TARGET_DATABASE": self.database_url}
+        return _told(
+            [caucus, "loadtest", "reconcile", str(ledger), *given, "--settle", f"{settle_s:g}", "--json"], environment
+        )
 
 
-def _told(command: Sequence[str]) -> dict[str, Any]:
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+def _told(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     if not done.stdout:
         raise UnfinishedError(f"{' '.join(command[1:3])} said nothing: {done.stderr.strip()}", 1)
     found: dict[str, Any] = json.loads(done.stdout)

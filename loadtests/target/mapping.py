@@ -266,16 +266,24 @@ def target_backend(mapping: Path | None, target_class: str | None, run_id: str, 
 
 
 def load_mapping(
-    path: Path, run_id: str, groups: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    path: Path,
+    run_id: str,
+    groups: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    *,
+    placeholders: bool = False,
 ) -> Mapped:
-    """The backend that a TOML file describes; InputError lists every mistake. `groups`: the night's, if known."""
+    """The backend that a TOML file describes; InputError lists every mistake. `groups`: the night's, if known.
+
+    `placeholders`: what it asks the environment for is not looked up; `@secret.NAME@` stands there.
+    """
     try:
         written = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{path}: not a TOML file: {error}") from None
-    return _Reader(path, groups, secrets_of(environment)).mapped(written, run_id)
+    return _Reader(path, groups, None if placeholders else secrets_of(environment)).mapped(written, run_id)
 
 
 def secrets_of(environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -314,7 +322,7 @@ def _of_class(target_class: str, run_id: str) -> Backend:
 class _Reader:
     """Reads one file, and collects every mistake in it."""
 
-    def __init__(self, path: Path, groups: Sequence[str], secrets: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, groups: Sequence[str], secrets: Mapping[str, str] | None) -> None:
         self.path, self.groups, self.secrets = path, groups, secrets
         self.problems: list[str] = []
         self.needed: set[str] = set()
@@ -338,11 +346,12 @@ class _Reader:
             self._family(family, written[family], common, calls)
         self._report_in_one_way(calls)
         site_names = self._sites(written.get("sites"))
-        for secret in sorted(self.needed - set(self.secrets)):
+        secrets = {name: f"@secret.{name}@" for name in self.needed} if self.secrets is None else self.secrets
+        for secret in sorted(self.needed - set(secrets)):
             self.problems.append(f"{self.path}: {{secret.{secret}}}: the environment has no {SECRETS}{secret}")
         if self.problems:
             raise InputError(self.problems)
-        return Mapped(name, calls, signed_in, names, site_names, run_id, self.secrets)
+        return Mapped(name, calls, signed_in, names, site_names, run_id, secrets)
 
     def _wrong(self, key: str, value: object, accepted: str) -> None:
         self.problems.append(f"{self.path}: {key} = {value!r}: expected {accepted}")

@@ -2,8 +2,9 @@
 
 Requests are those of the mapping; where a log-in's answer belongs, `@token@` (or whatever the mapping calls it) stands.
 Figures are what the room did: whoever wrote down others would be refused, and add up again, which takes a client that
-reads answers (`replay`, Locust). No PIN is written down: k6 reads the list of log-ins itself. Vegeta cannot; what it is
-to send for who is signed in needs the sessions and PINs themselves (`Signed`).
+reads answers (`replay`, Locust). No PIN is written down: k6 reads the list of log-ins itself. Nor is what the mapping
+takes from the environment: `@secret.NAME@` stands there. Vegeta cannot; what it is to send for who is signed in needs
+the sessions, PINs and secrets themselves (`Signed`).
 """
 
 from __future__ import annotations
@@ -188,12 +189,6 @@ def write_text(path: Path, text: str, *, secret: bool = False) -> None:
 
 def write_k6(folder: Path, plan: Plan, backend: Backend, url: str, mapping: Path) -> None:
     """night.js, events.json, people.json and photo.png: k6 signs everybody in, then keeps the night's rate."""
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise InputError(f"--out {folder}: is there already: choose another name") from None
-    except OSError as error:
-        raise InputError(f"--out {folder}: cannot be written: {error.strerror}") from None
     rows, people = [], {}
     for one in events(plan, backend):
         request = one.request
@@ -208,8 +203,20 @@ def write_k6(folder: Path, plan: Plan, backend: Backend, url: str, mapping: Path
         if one.photo:
             row["photo"] = True
         elif request.body is not None:
-            row["body"] = request.body.decode("utf-8")
+            try:
+                row["body"] = request.body.decode("utf-8")
+            except UnicodeDecodeError:
+                raise InputError(
+                    f"--format k6: the mapping sends [{one.operation}] as bytes that are no text, such as a photo "
+                    f"among fields (multipart), and the script holds text: --format vegeta takes it"
+                ) from None
         rows.append(row)
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise InputError(f"--out {folder}: is there already: choose another name") from None
+    except OSError as error:
+        raise InputError(f"--out {folder}: cannot be written: {error.strerror}") from None
     (folder / "events.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
     (folder / "people.json").write_text(json.dumps(list(people.values()), ensure_ascii=False), encoding="utf-8")
     (folder / "photo.png").write_bytes(photo("worksheet", _PICTURE_BYTES))

@@ -415,6 +415,8 @@ class LogIns:
 
     def next(self, _: str) -> Work:
         """The next one."""
+        if not self._accounts:
+            raise UsedUpError("more processes make load than there are people who sign in: fewer workers")
         source, account = self._accounts[self._made % len(self._accounts)]
         self._made += 1
         device, code = f"{self._device}-{self._made}", account.second_factor()

@@ -27,21 +27,55 @@ export const options = {
   },
 };
 
+// What the mapping takes from the environment, so does this; a name that is not there stays as it is, and will be refused.
+function valueOf(name, values) {
+  return name.startsWith("secret.") ? __ENV[`CAUCUS_TARGET_${name.slice(7)}`] : values[name];
+}
+
 // In a path or a form a name stands quoted, and so must what it stands for.
 function filled(text, values) {
   return text
-    .replace(/@([a-z_]+)@/g, (whole, name) => (name in values ? values[name] : whole))
-    .replace(/%40([a-z_]+)%40/g, (whole, name) => (name in values ? encodeURIComponent(values[name]) : whole));
+    .replace(/@([a-z_]+|secret\.\w+)@/g, (whole, name) => valueOf(name, values) ?? whole)
+    .replace(/%40([a-z_]+|secret\.\w+)%40/g, (whole, name) => {
+      const value = valueOf(name, values);
+      return value === undefined ? whole : encodeURIComponent(value);
+    });
 }
 
-function pins() {
+// No cell of the list holds a comma; a spreadsheet may have put quotes around them, and a mark before the first one.
+function accounts() {
   if (!__ENV.PINS) return {};
-  const [head, ...rows] = open(__ENV.PINS).trim().split(/\r?\n/).map((line) => line.split(","));
-  const user = head.indexOf("user");
-  const pin = head.indexOf("pin");
-  return Object.fromEntries(rows.map((row) => [row[user], row[pin]]));
+  const cells = (line) => line.split(",").map((cell) => cell.trim().replace(/^"(.*)"$/, "$1").trim());
+  const [head, ...rows] = open(__ENV.PINS).replace(/^\uFEFF/, "").trim().split(/\r?\n/).map(cells);
+  const [user, pin, secret] = ["user", "pin", "totp_secret"].map((name) => head.indexOf(name));
+  if (user < 0 || pin < 0) {
+    throw new Error(`PINS ${__ENV.PINS}: no column ${user < 0 ? "user" : "pin"}: expected user,role,site,pin,totp_secret`);
+  }
+  return Object.fromEntries(rows.map((row) => [row[user], { pin: row[pin] || "", secret: row[secret] || "" }]));
 }
-const known = pins();
+const known = accounts();
+
+function pinOf(user) {
+  return user in known ? known[user].pin : "";
+}
+
+// Wrong log-ins would lock people out: better not to begin.
+function demandPins() {
+  if (!/(@|%40)pin\1/.test(JSON.stringify(settings.login))) return;
+  const without = [];
+  const withSecret = [];
+  for (const { user } of people) {
+    if (!pinOf(user)) without.push(user);
+    else if (known[user].secret) withSecret.push(user);
+  }
+  const named = (users) => users.slice(0, 5).join(", ") + (users.length > 5 ? ` and ${users.length - 5} more` : "");
+  if (without.length) {
+    throw new Error(`PINS ${__ENV.PINS || "(not given)"}: no PIN for ${named(without)}: k6 run -e PINS=$PWD/pins.csv night.js`);
+  }
+  if (withSecret.length) {
+    throw new Error(`PINS ${__ENV.PINS}: k6 plays no second factors, and these need one: ${named(withSecret)}`);
+  }
+}
 
 function headersOf(row, values) {
   return Object.fromEntries(Object.entries(row.headers).map(([name, value]) => [name, filled(value, values)]));
@@ -49,7 +83,7 @@ function headersOf(row, values) {
 
 // What a log-in gives; who is told to come back later does so.
 function signedIn(person) {
-  const values = { ...person, pin: known[person.user] || "" };
+  const values = { ...person, pin: pinOf(person.user) };
   const { method, path, body, extract } = settings.login;
   for (let tries = 0; tries < 6; tries += 1) {
     const answer = http.request(method, target + filled(path, values), filled(body, values), {
@@ -73,6 +107,7 @@ function signedIn(person) {
 export function setup() {
   const sessions = {};
   if (!settings.login) return sessions;
+  demandPins();
   const writers = new Set();
   for (const event of events) if (event.user && event.name !== "login") writers.add(event.user);
   for (const person of people) if (writers.has(person.user)) sessions[person.user] = signedIn(person);
@@ -82,7 +117,7 @@ export function setup() {
 const renewed = {}; // of this virtual user: sessions end before a slow night does
 
 function sent(event, sessions) {
-  const values = { ...(renewed[event.user] || sessions[event.user] || {}), pin: known[event.user] || "" };
+  const values = { ...(renewed[event.user] || sessions[event.user] || {}), pin: pinOf(event.user) };
   const body = event.photo ? photo : event.body ? filled(event.body, values) : null;
   return http.request(event.method, target + filled(event.path, values), body, {
     headers: headersOf(event, values), tags: { name: event.name },

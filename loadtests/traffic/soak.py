@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from loadtests.breaking_point import SearchEndedError
+from loadtests.generator.processes import GeneratorError
 from loadtests.report.run_folder import quantile
 from loadtests.traffic.drift import Drift, drift
 from loadtests.trial import Trial
+from simulation.errors import UnfinishedError
 
 if TYPE_CHECKING:
     from loadtests.search.stress import Stress
@@ -38,6 +41,7 @@ class Stretch:
     used: Mapping[str, float]  # as `resources.Watch` tells
     void: str | None
     problems: Mapping[str, int] = field(default_factory=dict)
+    lost: int = 0  # acknowledged, and not held
 
     def as_json(self) -> dict[str, Any]:
         """Flat."""
@@ -54,6 +58,7 @@ class Soaked:
     per_s: float
     night_per_s: float | None
     stretches: tuple[Stretch, ...]
+    ended: str = ""  # why it could not go on to its end; Ctrl-C is none
 
     @property
     def seconds(self) -> float:
@@ -66,9 +71,14 @@ class Soaked:
         return sum(one.requests for one in self.stretches)
 
     @property
+    def goodput_share(self) -> float:
+        """Answered well, of all that were due."""
+        return sum(one.good for one in self.stretches) / max(1, self.requests)
+
+    @property
     def error_share(self) -> float:
-        """Of all that were due."""
-        return 1 - sum(one.good for one in self.stretches) / max(1, self.requests)
+        """The others."""
+        return 1 - self.goodput_share
 
     def series(self) -> dict[str, list[float | None]]:
         """By name, a figure a stretch: latency, then memory and file handles of whatever was watched."""
@@ -104,6 +114,7 @@ class Soaked:
             "seconds": self.seconds,
             "requests": self.requests,
             "error_share": self.error_share,
+            "ended": self.ended,
             "drifts": {name: one.as_json() for name, one in self.drifts().items()},
             "stretches": [one.as_json() for one in self.stretches],
         }
@@ -118,19 +129,21 @@ def soak(
     told: Callable[[Stretch], None] = lambda stretch: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Soaked:
-    """Poisson arrivals for so long. Ctrl-C ends it early, and what was measured counts."""
+    """Poisson arrivals for so long. Ctrl-C ends it early, or what cannot go on, and what was measured counts."""
     began = clock()
     found: list[Stretch] = []
+    ended = ""
     length = min(LONGEST_S, max(_SHORTEST_S, seconds / _STRETCHES))
     try:
         while clock() - began < seconds - length / 2:
             trial = stress.measure(per_s, length)
             found.append(_stretch(trial, clock() - began))
             told(found[-1])
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SearchEndedError, GeneratorError, UnfinishedError) as error:
         if not found:
             raise
-    return Soaked(per_s, night_per_s, tuple(found))
+        ended = str(error)  # of Ctrl-C: nothing
+    return Soaked(per_s, night_per_s, tuple(found), ended)
 
 
 def _stretch(trial: Trial, at_s: float) -> Stretch:
@@ -145,6 +158,7 @@ def _stretch(trial: Trial, at_s: float) -> Stretch:
         used=dict(trial.resources),
         void=trial.void,
         problems=dict(trial.sample.problems),
+        lost=trial.lost,
     )
 
 

@@ -120,8 +120,6 @@ def rehearse(
     where = host or lan_address()
     try:
         serve(rehearsal, where, port, language=rehearsal.language, ready=ready)
-    except OSError as error:
-        raise InputError(f"{where}:{port}: cannot listen there: {error.strerror}") from None
     finally:
         rehearsal.close()
         if rehearsal.log.names_left:

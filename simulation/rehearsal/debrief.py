@@ -411,7 +411,13 @@ def _wrong_fields(room: Room, report: Any) -> set[str]:
     precinct = seat.precinct
     first = {} if precinct.ballot else precinct.first
     right = Figures(precinct.attendance, first, precinct.final, precinct.award)
-    return {name for name, *_ in differences(report.typed, right, precinct.groups)}
+    return {name for name, *_ in _slips(report.typed, right)}
+
+
+def _slips(given: Figures, right: Figures) -> list[tuple[str, int, int]]:
+    """Where two sets of figures differ, in any group that either of them has."""
+    rows = (one for each in (given, right) for one in (each.first_alignment, each.final, each.delegates))
+    return differences(given, right, dict.fromkeys(group for row in rows for group in row))
 
 
 def _figures(room: Room, judged: Sequence[SeatScore]) -> dict[str, int | None]:
@@ -426,9 +432,7 @@ def _figures(room: Room, judged: Sequence[SeatScore]) -> dict[str, int | None]:
         if mistake.kind in IN_THE_NUMBERS and mistake.kind != "keying"
     ]
     keyed = sum(one.caught.count("keying") for one in newest)
-    keyed_and_left = sum(
-        bool(differences(one.typed, one.said, list(one.said.final))) for one in newest if one.typed is not None
-    )
+    keyed_and_left = sum(bool(_slips(one.typed, one.said)) for one in newest if one.typed is not None)
     minutes: list[int] = []
     for one in judged:
         doing: Any = room.seats[one.seat].doing

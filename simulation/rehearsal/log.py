@@ -145,21 +145,23 @@ class Log:
             connection.commit()
             self._lock = connection
             return
+        if self._engine.url.database not in (None, "", ":memory:"):
+            self._lock = self._locked_file(busy)
         self.names_left = not self.names()  # deleted by a server that ended before the file was rid of them
         self._wipe()
-        if self._engine.url.database in (None, "", ":memory:"):
-            return
+
+    def _locked_file(self, busy: str) -> IO[bytes] | None:
         try:
             from fcntl import LOCK_EX, LOCK_NB, flock
         except ImportError:  # where the system has no such locks, two servers on one file are the owner's affair
-            return
+            return None
         lock = Path(f"{self._engine.url.database}.lock").open("ab")  # noqa: SIM115  # held as long as the server lives
         try:
             flock(lock, LOCK_EX | LOCK_NB)
         except OSError:
             lock.close()
             raise InputError(busy) from None
-        self._lock = lock
+        return lock
 
     def alive(self, wall_ms: int) -> None:
         """Say that the server lives: what comes after the last such word does not count as time of the night.
@@ -247,12 +249,14 @@ class Log:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._wipe()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-        self._engine.dispose()
-        self._pulse.dispose()
+        try:
+            self._wipe()
+        finally:
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
+            self._engine.dispose()
+            self._pulse.dispose()
 
 
 def _engine(where: str, synchronous: str) -> Engine:

@@ -341,7 +341,6 @@ class Rehearsal:
         with self._lock:
             upto = [event for event in self.events if event.seq <= seq]
         wall = self._now()
-        log.begin({**self.log.settings, "branched_from": {"seq": seq, "made_ms": self.log.made_ms}}, wall)
         last = upto[-1] if upto else Event(0, wall, self.script.begins_ms, "", ROOM, {})
         gone = self.replay()
         for event in upto:
@@ -354,7 +353,12 @@ class Rehearsal:
             Event(last.seq + 1 + i, last.wall_ms, last.at_ms, kind, seat, data)
             for i, (kind, seat, data) in enumerate(after)
         ]
-        log.append([*upto, *added])
+        try:
+            log.begin({**self.log.settings, "branched_from": {"seq": seq, "made_ms": self.log.made_ms}}, wall)
+            log.append([*upto, *added])
+        except BaseException:
+            log.close()
+            raise
         return self._of_this_night(log)
 
     def branches(self) -> Iterator[Rehearsal]:
@@ -369,6 +373,10 @@ class Rehearsal:
         known = {self.log.made_ms}
         for log in sorted(logs, key=lambda log: (log.made_ms, len(log.where))):
             if log.settings.get("branched_from", {}).get("made_ms") not in known:
+                log.close()
+                continue
+            if not log.seq:  # its events are written at once
+                _LOGGER.warning("%s: the server ended before this branch was made; it is left out", log.shown)
                 log.close()
                 continue
             known.add(log.made_ms)
@@ -386,7 +394,7 @@ class Rehearsal:
     def _of_this_night(self, log: Log) -> Rehearsal:
         try:
             return Rehearsal(log, now=self._now, night=(self.scenario, self.script, self._setting))
-        except InputError:
+        except BaseException:
             log.close()
             raise
 

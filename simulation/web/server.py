@@ -24,6 +24,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from simulation.errors import InputError
 from simulation.rehearsal.room import ROLES
 from simulation.rehearsal.view import Text
 from simulation.web import render, words
@@ -424,25 +425,32 @@ def serve(
     language: str | None = None,
     ready: Callable[[dict[str, str]], None] = lambda links: None,
 ) -> None:
-    """Serve a rehearsal until Ctrl-C. `ready` gets the links as soon as the port is bound; port 0 takes a free one."""
+    """Serve a rehearsal until Ctrl-C. `ready` gets the links as soon as the port is bound; port 0 takes a free one.
+
+    InputError where nothing can listen there.
+    """
     import gc
 
     import uvicorn
 
-    listening, url = listen(host, port)
-    app = create_app(rehearsal, address=url, language=language)
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        ws_max_size=65_536,
-        ws_ping_interval=5.0,
-        ws_ping_timeout=10.0,
-        timeout_graceful_shutdown=2,
-        h11_max_incomplete_event_size=32_768,
-    )
-    ready(links(rehearsal, url))
-    gc.collect()
-    gc.freeze()  # the night is large and stays: looking through it for garbage would hold up every page for long
-    uvicorn.Server(config).run(sockets=[listening])
+    try:
+        listening, url = listen(host, port)
+    except OSError as error:
+        raise InputError(f"{host}:{port}: cannot listen there: {error.strerror}") from None
+    with listening:
+        app = create_app(rehearsal, address=url, language=language)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ws_max_size=65_536,
+            ws_ping_interval=5.0,
+            ws_ping_timeout=10.0,
+            timeout_graceful_shutdown=2,
+            h11_max_incomplete_event_size=32_768,
+        )
+        ready(links(rehearsal, url))
+        gc.collect()
+        gc.freeze()  # the night is large and stays: looking through it for garbage would hold up every page for long
+        uvicorn.Server(config).run(sockets=[listening])

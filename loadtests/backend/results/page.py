@@ -264,7 +264,7 @@ def has_map(release: Release) -> bool:
 
 
 def color_of(group: int, groups: Sequence[str]) -> Color:
-    """A group keeps its color all night, whoever is in front; the second six are hatched, further ones grey."""
+    """A group keeps its color all night, whoever is in front; the second six are hatched, further ones gray."""
     if group >= 2 * len(COLORS):
         return Color("another", "none")
     return Color(capitalized(groups[group]), COLORS[group % len(COLORS)], hatched=group >= len(COLORS))

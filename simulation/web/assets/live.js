@@ -13,7 +13,8 @@
   let heardAt = Date.now();
   let clock = null; // {now, speed, running} and when it was heard
   let place_of_focus = null;
-  let refused = null;
+  let refused = []; // since something was sent last: after a silence the server may refuse several at once
+  let untold = false;
 
   function load() {
     try {
@@ -98,6 +99,7 @@
     if (kept.outbox.some(one => one.key === key && one.kind === form.dataset.kind && JSON.stringify(one.fields) === JSON.stringify(fields)))
       return; // pressed twice
     const clears = button?.dataset.clears ?? form.dataset.clears ?? "";
+    refused = [];
     kept.outbox.push({ id: newId(), kind: form.dataset.kind, step: form.dataset.step ?? "", seat: form.dataset.seat, key, clears, fields });
     save();
     flush();
@@ -133,8 +135,10 @@
       restore();
     }
     save();
-    if (answer.refused) refused = [answer.refused, one]; // told when the page shows what is true now
-    else if (answerBox) answerBox.hidden = true;
+    if (answer.refused) { // told when the page shows what is true now
+      refused.push([answer.refused, one]);
+      untold = true;
+    } else if (answerBox && !refused.length) answerBox.hidden = true;
     document.dispatchEvent(new CustomEvent("caucus:answer", { detail: { answer, sent: one } }));
   }
 
@@ -230,8 +234,8 @@
   });
   root.addEventListener("htmx:ws:after:message:incoming", () => {
     restore();
-    if (refused) tell([refused[0], typed(refused[1])].filter(Boolean).join(" "));
-    refused = null;
+    if (untold) tell([...new Set(refused.map(([why, one]) => [why, typed(one)].filter(Boolean).join(" ")))].join(" "));
+    untold = false;
     announce(false);
     keepFocus();
     tick();

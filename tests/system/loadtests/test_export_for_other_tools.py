@@ -117,17 +117,54 @@ def test_vegeta_itself_gets_the_night_accepted(place: Path) -> None:
     assert set(codes) <= {"200", "201", "401"}
 
 
+def played(script: Path, pins: Path) -> subprocess.CompletedProcess[str]:
+    """By a stand-in of k6."""
+    player = Path(__file__).with_name("k6_stand_in.mjs")
+    environment = os.environ | {"PINS": str(pins)}
+    return subprocess.run(
+        ["node", str(player), str(script)], check=False, capture_output=True, text=True, env=environment
+    )
+
+
+@pytest.fixture(scope="module")
+def script_for_nobody(place: Path) -> Path:
+    export(place, "k6", "--target", "http://127.0.0.1:1", "--out", str(place / "for-k6-nobody"))
+    return place / "for-k6-nobody"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node plays the script that k6 would play")
+@pytest.mark.parametrize(
+    ("head", "row", "says"),
+    [
+        ("user;pin", "{};314159", "no column user"),
+        ("user,role", "{},chair", "no column pin"),
+        ("user,pin", "{},", "no PIN for "),
+        ("user,pin,totp_secret", "{},314159,JBSWY3DPEHPK3PXP", "k6 plays no second factors"),
+    ],
+)
+def test_the_script_for_k6_does_not_begin_with_log_ins_that_must_fail(
+    place: Path, script_for_nobody: Path, head: str, row: str, says: str
+) -> None:
+    users = [one["user"] for one in json.loads((script_for_nobody / "people.json").read_text(encoding="utf-8"))]
+    pins = place / "pins-of-no-use.csv"
+    pins.write_text("\n".join([head, *(row.format(user) for user in users)]) + "\n", encoding="utf-8")
+    done = played(script_for_nobody, pins)
+    assert done.returncode != 0
+    assert says in done.stderr
+    assert "314159" not in done.stderr
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node plays the script that k6 would play")
 def test_the_script_for_k6_signs_everybody_in_and_gets_the_night_accepted(place: Path) -> None:
     """By a stand-in of k6 (k6 is in no package registry that the tests install from): its logic, not its rates."""
     out = place / "for-k6-script"
-    player = Path(__file__).with_name("k6_stand_in.mjs")
     with backend_for(place, "for-k6") as backend:
         export(place, "k6", "--target", backend.url, "--out", str(out))
-        environment = os.environ | {"PINS": str(backend.pins)}
-        done = subprocess.run(
-            ["node", str(player), str(out)], check=False, capture_output=True, text=True, env=environment
-        )
+        saved = place / "pins-from-a-spreadsheet.csv"
+        rows = backend.pins.read_text(encoding="utf-8").splitlines()
+        quoted = [",".join(f'"{cell}"' for cell in row.split(",")) for row in rows]
+        saved.write_text("\r\n".join(quoted) + "\r\n", encoding="utf-8-sig")
+        done = played(out, saved)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     events = json.loads((out / "events.json").read_text(encoding="utf-8"))

@@ -299,3 +299,22 @@ def test_what_was_typed_for_a_seat_never_counts_for_the_next(
     expect(field).to_have_value("4711")
     page.context.close()
     desk.context.close()
+
+
+def test_of_several_late_actions_every_refusal_is_told(browser: Browser, server: Server, watched: Watched) -> None:
+    """They were kept while there was no network and are for a seat that is no longer theirs: refused in one go."""
+    page = joined(watched, browser, server, "Vic")
+    late = [
+        {"id": f"late-{typed}", "kind": "acted", "step": step, "seat": "checkin-7", "key": f"gone-{step}", "clears": "",
+         "fields": {"action": step, name: typed}}
+        for step, name, typed in (("count", "counted", "4712"), ("freeze", "n", "4713"))
+    ]  # fmt: skip
+    page.evaluate(
+        """late => localStorage.setItem("caucus:" + document.querySelector("[data-live]").dataset.live,
+                                       JSON.stringify({drafts: {}, outbox: late}))""",
+        late,
+    )
+    page.reload()
+    expect(page.locator("#answer")).to_contain_text("4713")
+    expect(page.locator("#answer")).to_contain_text("4712")
+    page.context.close()

@@ -357,6 +357,26 @@ def test_calls_of_the_second_rank_rest_after_one_that_found_nothing():
     assert found < 3 * 0.2 <= nothing
 
 
+def test_nobody_rests_after_a_call_that_nobody_waits_for_or_that_failed():
+    async def story() -> float:
+        pool, go = Pool("test", 1, 10, 5.0, most_last=10, rest_s=5.0), threading.Event()
+        first = asyncio.create_task(pool.run_last(go.wait, 5))
+        gone = [asyncio.create_task(pool.run_last(bool, False)) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        for call in gone:
+            call.cancel()
+        go.set()
+        await first
+        with pytest.raises(ZeroDivisionError):
+            await pool.run_last(divmod, 1, 0)
+        began = time.monotonic()
+        await pool.run_last(bool, True)
+        pool.close()
+        return time.monotonic() - began
+
+    assert asyncio.run(story()) < 2
+
+
 def test_in_a_flood_the_newest_call_goes_first():
     async def story() -> list[int]:
         pool, go, done = Pool("test", 1, 100, 5.0, in_order=2), threading.Event(), list[int]()

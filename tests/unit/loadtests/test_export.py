@@ -72,3 +72,28 @@ def test_the_stages_of_k6_add_up_to_the_night_and_it_knows_how_to_sign_in(plan: 
     assert any(row.get("photo") for row in rows)
     with pytest.raises(InputError, match="is there already"):
         write_k6(tmp_path / "k6", plan, backend, URL, REFERENCE)
+
+
+def test_what_the_mapping_takes_from_the_environment_is_named_and_never_written(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CAUCUS_TARGET_API_KEY", "hush")
+    mapping = tmp_path / "theirs.toml"
+    text = REFERENCE.read_text("utf-8")
+    line = 'X-Forwarded-For = "{forwarded_for?}"\n'
+    mapping.write_text(text.replace(line, f'{line}X-Api-Key = "{{secret.API_KEY}}"\n'), "utf-8")
+    backend = load_mapping(mapping, "export-1-0", plan.evening.groups, placeholders=True)
+    write_k6(tmp_path / "k6", plan, backend, URL, mapping)
+    written = "".join(path.read_text("utf-8", "replace") for path in (tmp_path / "k6").iterdir())
+    written += as_vegeta(plan, backend, URL)
+    assert "hush" not in written
+    assert "@secret.API_KEY@" in written
+
+
+def test_photos_among_fields_are_refused_before_anything_is_written(plan: Plan, tmp_path: Path):
+    mapping = tmp_path / "theirs.toml"
+    text = REFERENCE.read_text("utf-8").replace('raw = "photo"', 'multipart = { image = { photo = "sheet.png" } }')
+    mapping.write_text(text, "utf-8")
+    with pytest.raises(InputError, match=r"\[photo\].*vegeta"):
+        write_k6(tmp_path / "k6", plan, load_mapping(mapping, "export-1-0", plan.evening.groups), URL, mapping)
+    assert not (tmp_path / "k6").exists()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -14,7 +16,10 @@ from loadtests import contract, ledger
 from loadtests.contract import Reply, Request, Session, Site
 from loadtests.generator.upkeep import Upkeep
 from loadtests.losses import Losses
+from loadtests.search.finding import Load
+from loadtests.target.guards import allowed
 from loadtests.target.mapping import target_backend
+from loadtests.target.sender import NoAnswerError
 from loadtests.traffic.flows import SOURCE, Kit, Player, UsedUpError, has_corrections, packed
 from loadtests.traffic.preparing import two_reports
 from loadtests.workload import Schedule, constant
@@ -286,6 +291,12 @@ def test_who_signs_in_comes_over_a_connection_and_on_a_device_of_their_own(tmp_p
     assert len({request.headers["X-Device"] for request in asked}) == 8
 
 
+def test_a_process_without_anybody_who_signs_in_says_so(tmp_path: Path) -> None:
+    game = Game(kit(tmp_path, "login", sites=1), constant(1000, 1).part(1, 2))
+    with pytest.raises(UsedUpError, match="fewer workers"):
+        game.asks()
+
+
 def test_the_source_that_generators_are_told_is_there() -> None:
     import importlib
 
@@ -301,6 +312,7 @@ class Store:
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, str]] = []
+        self.status = 200
         self.reads = 0
 
     def __call__(self, request: Request) -> Reply:
@@ -309,7 +321,7 @@ class Store:
         page = self.rows[after : after + 2]
         rows = [{"site": "0001", "actor": user, "key": one} for user, one in page]
         following = after + 2 if after + 2 < len(self.rows) else None
-        return Reply(200, {}, json.dumps({"records": rows, "next": following}).encode())
+        return Reply(self.status, {}, json.dumps({"records": rows, "next": following}).encode())
 
 
 def test_a_write_that_was_acknowledged_and_is_not_stored_is_missed_once(tmp_path: Path) -> None:
@@ -331,6 +343,49 @@ def test_a_write_that_was_acknowledged_and_is_not_stored_is_missed_once(tmp_path
     losses.new()
     assert store.reads == 1, "only what is new is read"
     assert losses.progress[of(lost)[0]][0] >= 1
+
+
+def test_a_store_that_has_too_much_to_do_to_be_read_has_lost_nothing(tmp_path: Path) -> None:
+    game, store = Game(kit(tmp_path, "report")), Store()
+    steps = contract.evening(game.player.backend)
+    losses = Losses(game.player.backend, store, Session("o", "d", {"token": "t"}), tmp_path / "ledger", steps)
+    game.plays(3)
+    store.status = 503
+    assert losses.new() == 0
+    store.status = 200
+    assert losses.new() == 3, "the store is empty"
+
+
+def load_of(tmp_path: Path, send: Callable[[Request], Reply]) -> Load:
+    """A flow whose three writes are in the ledger, at a backend that answers as `send` does."""
+    game = Game(kit(tmp_path, "report"))
+    game.plays(3)
+    place = SimpleNamespace(target=None, database=None, launched=None, generator_cores=(), watched=dict)
+    job = SimpleNamespace(settle_s=0.0, workers=1, others=0, listens=("127.0.0.1", 0), target=None, ca=None, seed=1)
+    job.latency_s = None
+    load = Load(cast(Any, job), "report", cast(Any, place), tmp_path / "ledger", lambda _: None)
+    load.backend, load.send = game.player.backend, cast(Any, send)
+    load.reader = Session("o", "d", {"token": "t"}, "", time.time())
+    return load
+
+
+def nobody(_: Request) -> Reply:
+    raise NoAnswerError("no answer to stored")
+
+
+def test_a_ledger_that_could_not_be_held_against_the_store_says_why(tmp_path: Path) -> None:
+    load = load_of(tmp_path, nobody)
+    assert load.reconciled() is None
+    assert load.not_held == "no answer to stored"
+    assert load.notices == ["the ledger could not be held against what is stored: no answer to stored"]
+
+
+def test_a_store_that_does_not_answer_after_a_trial_ends_nothing(tmp_path: Path) -> None:
+    load = load_of(tmp_path, nobody)
+    losses = Losses(load.backend, nobody, load.reader, load.folder, contract.evening(load.backend))
+    stress = load._stress(kit(tmp_path, "report"), losses, allowed("http://127.0.0.1:9"))
+    assert [stress.lost(), stress.lost()] == [0, 0]
+    assert load.notices == ["what is stored could not be read after each trial: no answer to stored"]
 
 
 def test_a_kit_whose_mapping_is_wrong_says_so(tmp_path: Path) -> None:

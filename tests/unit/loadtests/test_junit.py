@@ -29,6 +29,12 @@ def test_a_lost_write_is_a_missed_promise_whatever_else_holds():
     assert checks_of_ledger(None) == []
 
 
+def test_a_ledger_that_could_not_be_looked_at_is_a_missed_promise():
+    (check,) = checks_of_ledger(None, ["no answer to stored"])
+    assert (check.holds, check.says) == (False, "no answer to stored")
+    assert exit_code(checks_of_break([point()], [], CLEAN, ["no answer to stored"])) == 3
+
+
 def test_where_nothing_was_acknowledged_nothing_was_tested():
     nothing = {**CLEAN, "acknowledged": 0, "clean": False, "verdict": "nothing was acknowledged: nothing was tested"}
     (check,) = checks_of_ledger(nothing)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -127,6 +128,21 @@ def test_the_parts_of_several_processes_are_one_ledger(tmp_path: Path):
         part.answered("report.open", ask, done(number + 1))
         part.close()
     assert [one.version for one in merge(tmp_path)] == [1, 2, 3]
+
+
+def test_a_clock_that_is_set_back_undoes_no_promise(ledger: Ledger, monkeypatch: pytest.MonkeyPatch):
+    clock = iter([1000.0, 990.0, 980.0, 970.0, 1001.0])
+    ask, later = Ask(CHAIR, P1, REPORT, key="k1"), Ask(CHAIR, P1, REPORT, key="k2")
+    with monkeypatch.context() as patched:
+        patched.setattr("loadtests.ledger.time", SimpleNamespace(time=lambda: next(clock)))
+        ledger.sent("report.open", ask)
+        ledger.answered("report.open", ask, BUSY)
+        ledger.sent("report.open", ask)
+        ledger.answered("report.open", ask, done(1))
+        ledger.sent("report.open", later)
+    first, second = merge(ledger.path.parent)
+    assert (first.key, first.acknowledged, first.refused, first.tries) == ("k1", True, False, 2)
+    assert second.key == "k2"
 
 
 def test_a_client_that_is_killed_leaves_whole_lines(tmp_path: Path):

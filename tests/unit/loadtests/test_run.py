@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from loadtests.commands.breaking import Break
+from loadtests.commands.breaking import Break, run
+from loadtests.commands.playing import _not_judged, _of_all_stretches
 from loadtests.commands.run import Run
-from simulation.errors import InputError
+from loadtests.objectives import parse_objective
+from loadtests.search.finding import Found
+from simulation.errors import InputError, UnfinishedError
+from tests.unit.loadtests.load_runs import CLEAN, DIRTY, point, soaked
 
 
 def asked(**more: Any) -> Break:
@@ -28,6 +34,75 @@ def test_a_report_shows_the_command_without_the_password_of_a_database(monkeypat
     monkeypatch.setattr(sys, "argv", ["caucus", "loadtest", "break", "iowa-2020", "--database", url])
     about = Run(asked(database=url)).about("our own backend")
     assert about.command == "caucus loadtest break iowa-2020 --database postgresql://caucus:***@db.example.org/caucus"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:pa/hush@h/db",
+        "postgresql://u:pa@hush@h/db",
+        "postgresql://h/db?user=u&password=hush",
+        "postgresql://u:hush@h:no-port/db",
+        "hush://hush:@:@",
+    ],
+)
+@pytest.mark.parametrize("given", ["--database {}", "--database={}"])
+def test_no_form_of_a_password_is_shown(url: str, given: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "argv", ["caucus", *given.format(url).split(" "), "--out", "a b"])
+    command = Run(asked(database=url)).about("our own backend").command
+    assert "hush" not in command
+    assert command.startswith(f"caucus {given.format('')}")
+    assert command.endswith(" --out 'a b'")
+
+
+def test_a_database_without_a_password_is_shown_as_it_was_given(monkeypatch: pytest.MonkeyPatch):
+    for database in ("sqlite", "embedded-postgres", "sqlite:////tmp/caucus.db", "postgresql://u@h/db?sslmode=require"):
+        monkeypatch.setattr(sys, "argv", ["caucus", "--database", database])
+        assert shlex.split(Run(asked(database=database)).about("").command)[-1] == database
+
+
+@pytest.mark.parametrize(
+    ("ends", "held", "code"),
+    [
+        (KeyboardInterrupt(), DIRTY, 3),
+        (UnfinishedError("the backend is gone"), DIRTY, 3),
+        (KeyboardInterrupt(), CLEAN, 130),
+        (UnfinishedError("the backend is gone"), CLEAN, 1),
+        (InputError("no such flow"), CLEAN, 2),
+        (None, CLEAN, 0),
+        (None, None, 3),
+    ],
+)
+def test_a_loss_is_told_however_the_search_ends(
+    ends: BaseException | None, held: Any, code: int, monkeypatch: pytest.MonkeyPatch
+):
+    def searches(*_: object) -> Iterator[Found]:
+        yield Found(point(), held, not_held="" if held else "no answer")
+        if ends is not None:
+            raise ends
+
+    monkeypatch.setattr("loadtests.commands.breaking._searches", searches)
+    assert run(asked(flows=("login", "report"))) == code
+
+
+def test_a_soak_refuses_what_it_cannot_judge():
+    told = list(_not_judged(["p99(latency) < 2 s", "p99.9(latency) < 2 s", "backlog_slope <= 0", "nonsense"]))
+    assert [one.split(": ")[1] for one in told] == ["p99.9(latency) < 2 s", "backlog_slope <= 0"]
+    assert all("p50(latency), p99(latency), error_share" in one for one in told)
+
+
+def test_a_soak_is_judged_by_the_operators_that_were_asked_for():
+    texts = {
+        "error_share <= 0 %": True,
+        "error_share < 0 %": False,
+        "goodput_share >= 100 %": True,
+        "p50(latency) < 1 s": True,
+        "p50(latency) < 1 ms": False,
+        "p99(latency) > 1 ms": True,
+        "lost <= 0": True,
+    }
+    checks = _of_all_stretches([parse_objective(text) for text in texts], soaked())
+    assert {check.name: check.holds for check in checks} == texts
 
 
 def test_all_that_is_wrong_with_a_command_is_told_at_once_and_no_folder_is_begun(tmp_path: Path):

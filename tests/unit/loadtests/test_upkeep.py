@@ -12,6 +12,8 @@ import pytest
 
 from loadtests.contract import Reply, Request, Session
 from loadtests.generator.upkeep import ASSUMED_LIFE_S, Event, Kept, Upkeep, as_rows, from_rows, life_s
+from loadtests.generator.upkeep import upkeep as kept_at
+from loadtests.target.guards import allowed
 from loadtests.target.mapping import target_backend
 from loadtests.users.accounts import Account
 
@@ -214,6 +216,22 @@ def test_processes_share_the_people_and_tell_each_other(clock: Clock) -> None:
     several[0].signed_in(Session("0002", "other", {"token": "own"}, "", clock.now))  # by a request of the flow
     assert several[1].sessions["0002"].values["token"] == "own"
     assert len(kept.renewed_at) == len(door.came), "is no upkeep"
+
+
+def test_a_process_that_looks_after_nobody_tells_what_is_refused_and_hears_what_is_new(clock: Clock) -> None:
+    backend, target = target_backend(None, None, "run", ("A", "B")), allowed("http://127.0.0.1:9")
+    sessions: dict[str, Session] = {}
+    assert kept_at(backend, target, "run", None, sessions, []) is None
+    sessions |= signed_in(people(1))
+    alone = kept_at(backend, target, "run", None, sessions, [])
+    assert alone is not None
+    told: list[Event] = []
+    alone.tell = told.append
+    goes_on(alone, clock, 10_000, 100)
+    alone.refused(sessions["0001"])
+    assert [one["user"] for one in told] == ["0001"]
+    alone.hear({"user": "0001", "session": ["d", {"token": "new"}, "", clock.now]})
+    assert sessions["0001"].values["token"] == "new"
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from simulation.rehearsal.answer_key import next_act
-from simulation.rehearsal.debrief import Debrief, Observed, _gravity, _why, debrief
-from simulation.rehearsal.event import ROOM
+from simulation.rehearsal.debrief import Debrief, Observed, _gravity, _why, _wrong_fields, debrief
+from simulation.rehearsal.event import NOBODY, ROOM
+from simulation.rehearsal.headquarters import Report
 from simulation.rehearsal.running import Joined, Rehearsal
+from simulation.rehearsal.score import KINDS, RESULTS
 from simulation.rehearsal.seat import Mistake
 from simulation.rehearsal.to_scenario import interval, mean_interval, to_scenario
+from simulation.rehearsal.world import Figures
 from simulation.scenario import load
+from simulation.web.render import page
 from tests.unit.rehearsal.rooms import Wall, begun, joined, small
 
 Instead = Mapping[tuple[str, str], str]
@@ -304,3 +310,39 @@ def test_only_what_stands_in_the_released_figures_reached_the_public(evening: tu
     assert _gravity(seat, n, {seat.seat: {"final.Sanders"}}) == _gravity(seat, threshold, wrong)
     n.corrected_ms = 120_000
     assert _why("frozen_n", _gravity(seat, n, wrong), seat, n).english() == "Put right at 00:02."
+
+
+def test_a_number_under_a_group_that_the_precinct_did_not_have_is_a_wrong_one(
+    evening: tuple[Rehearsal, Debrief],
+) -> None:
+    rehearsal, _ = evening
+    site = rehearsal.room.seats["chair-1"].precinct
+    assert site is not None
+    first = {} if site.ballot else dict(site.first)
+    right = Figures(site.attendance, first, dict(site.final), dict(site.award))
+    report = Report(1, "chair-1", 0, "phone", 0, right, right)
+    assert _wrong_fields(rehearsal.room, report) == set()
+    report.typed = replace(right, final={**right.final, "Nobody's": 12})
+    assert _wrong_fields(rehearsal.room, report) == {"final.Nobody's"}
+
+
+def test_what_nobody_in_person_did_has_nobodys_name_and_a_seat_without_holders_names_none(
+    evening: tuple[Rehearsal, Debrief],
+) -> None:
+    _, found = evening
+    bob = found.of("chair-2")
+    assert bob is not None
+
+    def told(**changes: Any) -> str:
+        values = {"people": [replace(bob, **changes)], "debrief": found, "title": "", "back": "/"}
+        html = page("person.html", "en", results=RESULTS, kinds=KINDS, **values)
+        return " ".join(re.sub("<[^>]*>", "", html).split())
+
+    assert bob.mistakes
+    two = (*bob.holders, replace(bob.holders[0], person=99, name="Dee"))
+    assert f"{KINDS[bob.mistakes[0].kind].english()}: " in told(holders=two)
+    assert "=Bob: " in told(holders=two)
+    assert "(name deleted)" not in told(holders=two, authors=(NOBODY,) * len(bob.mistakes))
+    alone = told(holders=(), bots_acted=True)
+    assert "held by" not in alone
+    assert "What the bot did counts for nobody." in alone

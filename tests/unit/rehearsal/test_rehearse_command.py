@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from socket import AF_INET, AF_INET6, AddressFamily, create_connection
+from socket import AF_INET, AF_INET6, AddressFamily, create_connection, create_server
 from urllib.parse import urlsplit
 
 import pytest
@@ -44,6 +44,28 @@ def test_the_address_told_is_one_that_can_be_opened(host: str, open_at: AddressF
         there = urlsplit(url)
         assert there.hostname not in ("0.0.0.0", "::")
         create_connection((there.hostname or "", there.port or 0), timeout=5).close()
+
+
+def test_a_port_that_is_taken_is_said(log: str) -> None:
+    with create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        given = ["rehearse", "iowa-2020", "--file", log, "--host", "127.0.0.1", "--port", port]
+        told = CliRunner().invoke(caucus, given)
+    assert told.exit_code == 2
+    assert f"127.0.0.1:{port}: cannot listen there" in told.stderr
+
+
+def test_what_breaks_later_in_the_evening_is_not_called_a_port_that_is_taken(
+    log: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("simulation.web.server.create_app", full)
+    given = ["rehearse", "iowa-2020", "--file", log, "--host", "127.0.0.1", "--port", "0"]
+    told = CliRunner().invoke(caucus, given)
+    assert told.exit_code != 2
+    assert "cannot listen" not in told.stderr
 
 
 def test_another_night_than_the_files_is_refused(log: str) -> None:

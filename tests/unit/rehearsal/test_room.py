@@ -238,6 +238,33 @@ def test_one_file_is_served_once(tmp_path: Path, scenario: Scenario) -> None:
     Rehearsal(Log(tmp_path / "log.sqlite")).close()
 
 
+def test_a_server_that_is_refused_leaves_the_other_ones_journal_alone(tmp_path: Path, scenario: Scenario) -> None:
+    rehearsal = begun(tmp_path, Wall(), scenario)  # nobody is named: a journal could be emptied
+    assert rehearsal.do("clock", ROOM, {"do": "run"}) is None
+    before = (tmp_path / "log.sqlite-wal").read_bytes()
+    assert before
+    log = Log(tmp_path / "log.sqlite")
+    with pytest.raises(InputError, match="another server"):
+        log.hold()
+    log.close()
+    assert (tmp_path / "log.sqlite-wal").read_bytes() == before
+    rehearsal.close()
+
+
+def test_a_log_is_let_go_of_even_where_it_cannot_be_cleaned(
+    tmp_path: Path, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Log) -> None:
+        raise OSError("no space left")
+
+    rehearsal = begun(tmp_path, Wall(), scenario)
+    with monkeypatch.context() as broken:
+        broken.setattr(Log, "_wipe", full)
+        with pytest.raises(OSError, match="no space"):
+            rehearsal.log.close()
+    Rehearsal(Log(tmp_path / "log.sqlite")).close()
+
+
 def test_an_action_sent_twice_happens_once(tmp_path: Path, scenario: Scenario) -> None:
     """A phone that was offline sends again what it had sent; a server that was restarted knows it too."""
     wall = Wall()
@@ -491,6 +518,23 @@ def test_branches_come_back_with_the_rehearsal_that_they_left(tmp_path: Path, sc
     assert list(again.branches()) == []  # another server runs them
     for one in (*found, again):
         one.close()
+
+
+def test_a_branch_whose_making_was_cut_short_is_left_out_and_hurts_nobody(
+    tmp_path: Path, scenario: Scenario, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def killed(*_: object) -> None:
+        raise OSError("no space left")
+
+    rehearsal = begun(tmp_path, Wall(), scenario)
+    with monkeypatch.context() as broken:
+        broken.setattr(Log, "append", killed)
+        with pytest.raises(OSError, match="no space"):
+            rehearsal.branch(1)
+    assert len(list(tmp_path.glob("log-branch-*.sqlite"))) == 1
+    assert list(rehearsal.branches()) == []
+    assert "it is left out" in caplog.text
+    rehearsal.close()
 
 
 def test_subscribers_hear_of_the_seats_that_changed(tmp_path: Path, scenario: Scenario) -> None:
