@@ -24,10 +24,11 @@ class PoolBusyError(Exception):
 class Pool:
     """`threads` threads and a queue; beside them one thread for the calls of `run_last`.
 
-    At most `most_last` of those wait, and after one that found nothing the thread rests for `rest_s`. It has no lower
-    priority: while it waited for the processor with the interpreter's lock in its hands, everybody would. Of the others
-    `most_waiting` wait, each for `most_wait_s` at most; None: without end. When more than `in_order` of them wait, the
-    newest goes first: who came in a flood waits, who comes after it does not.
+    At most `most_last` of those wait; one begins when none of the others waits or is under way, and after one that
+    found nothing the thread rests for `rest_s`. It has no lower priority: while it waited for the processor with the
+    interpreter's lock in its hands, everybody would. Of the others `most_waiting` wait, each for `most_wait_s` at most;
+    None: without end. When more than `in_order` of them wait, the newest goes first: who came in a flood waits, who
+    comes after it does not.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Pool:
         self._first: deque[_Call] = deque()
         self._last: deque[_Call] = deque()
         self._rest_s = rest_s
+        self._under_way = 0  # of the first
         self._open = True
         self._workers = [threading.Thread(target=self._work, name=f"{name}-{k}", daemon=True) for k in range(threads)]
         if most_last:
@@ -67,7 +69,7 @@ class Pool:
         return await self._run(self._first, self._most_waiting, lambda: function(*args, **kwargs))
 
     async def run_last(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `run`, one at a time; where it returns nothing or False, the next of these waits for a while."""
+        """As `run`, one at a time and behind all others; where it returns nothing or False, the next one rests."""
         return await self._run(self._last, self._most_last, lambda: function(*args, **kwargs))
 
     async def _run(self, queue: deque[_Call], most: int, function: Callable[[], T]) -> T:
@@ -108,21 +110,28 @@ class Pool:
         for worker in self._workers:
             worker.join()
 
-    def _next(self, queue: deque[_Call]) -> _Call | None:
-        with self._ready:
-            while self._open:
-                if queue:
-                    newest = queue is self._first and len(queue) > self._in_order
-                    return queue.pop() if newest else queue.popleft()
-                self._ready.wait()
-        return None
-
     def _work(self) -> None:
-        while (call := self._next(self._first)) is not None:
+        while True:
+            with self._ready:
+                self._ready.wait_for(lambda: self._first or not self._open)
+                if not self._first:
+                    return
+                newest = len(self._first) > self._in_order
+                call = self._first.pop() if newest else self._first.popleft()
+                self._under_way += 1
             call.run()
+            with self._ready:
+                self._under_way -= 1
+                if self._last and not self._under_way:
+                    self._ready.notify_all()
 
     def _work_last(self) -> None:
-        while (call := self._next(self._last)) is not None:
+        while True:
+            with self._ready:
+                self._ready.wait_for(lambda: (self._last and not (self._first or self._under_way)) or not self._open)
+                if not self._last:
+                    return
+                call = self._last.popleft()
             if call.run():
                 with self._ready:
                     self._ready.wait_for(lambda: not self._open, self._rest_s)

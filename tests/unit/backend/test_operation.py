@@ -344,6 +344,28 @@ def test_calls_of_the_second_rank_leave_a_thread_free():
     assert asyncio.run(story()) == "at once"
 
 
+def test_calls_of_the_second_rank_begin_when_no_other_is_under_way():
+    async def story() -> list[str]:
+        pool, go, done = Pool("test", 2, 10, 5.0, most_last=10), threading.Event(), list[str]()
+
+        def chair() -> None:
+            go.wait(5)
+            done.append("chair")
+
+        chairs = [asyncio.create_task(pool.run(chair)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        suspect = asyncio.create_task(pool.run_last(done.append, "suspect"))
+        await asyncio.sleep(0.1)
+        waited = list(done)
+        go.set()
+        await asyncio.gather(*chairs, suspect)
+        pool.close()
+        assert waited == []
+        return done
+
+    assert asyncio.run(story()) == ["chair", "chair", "chair", "suspect"]
+
+
 def test_calls_of_the_second_rank_rest_after_one_that_found_nothing():
     async def story() -> list[float]:
         pool, times = Pool("test", 2, 10, 5.0, most_last=10, rest_s=0.2), [time.monotonic()]
