@@ -1,6 +1,7 @@
 """What keeps open pages up to date: one WebSocket a page, a full picture on connecting, then the blocks that changed.
 
-No queue grows: a client that is slow gets, when it is ready, what is true then. Knows nothing of what a page shows.
+No queue grows, here or in a browser: a page says when it has shown what it was sent, and one that is slow gets, when it
+is ready, what is true then. Knows nothing of what a page shows.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ BEAT_S = 4.0  # a page that hears nothing for longer than three of these connect
 LONGEST = 65_536  # characters of a message
 MOST_ANSWERS = 64  # unsent answers to one page; a page that sends more waits
 TOO_FAST_S = 0.02  # the shortest time between two messages of one page
+MOST_TO_SHOW_S = 4.0  # so long a page that is busy is left alone
 
 
 class Shown(Protocol):
@@ -63,6 +65,9 @@ class Client:
         self.seat: str | None = None  # where its person sat when it was woken last
         self._pause_s = pause_s
         self._answers: list[Mapping[str, Any]] = []
+        self._sent = 0  # messages
+        self._shown = 0  # the last one that the page has told of; 0 for a client that tells nothing
+        self._told = asyncio.Event()
         self._wake = asyncio.Event()
         self._wake.set()
 
@@ -102,6 +107,10 @@ class Client:
             message = json.loads(text)
         except ValueError:
             return None
+        if isinstance(message, dict) and isinstance(message.get("shown"), int):
+            self._shown = message["shown"]
+            self._told.set()
+            return None
         if not isinstance(message, dict) or not isinstance(message.get("id"), str) or len(message["id"]) > 64:
             return None
         try:
@@ -118,11 +127,20 @@ class Client:
             message = self._news()
             await self.socket.send_text(message)
             await asyncio.sleep(self._pause_s)
+            await self._until_shown()
+
+    async def _until_shown(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(MOST_TO_SHOW_S):
+                while 0 < self._shown < self._sent:
+                    self._told.clear()
+                    await self._told.wait()
 
     def _news(self) -> str:
         changed, more = self.shown.news()
         answers, self._answers = self._answers, []
-        message: dict[str, Any] = {"clock": self.shown.clock(), "answers": answers, **more}
+        self._sent += 1
+        message: dict[str, Any] = {"number": self._sent, "clock": self.shown.clock(), "answers": answers, **more}
         if changed:
             message["content"] = "".join(
                 f'<hx-partial hx-target="#{name}" hx-swap="outerMorph">{html}</hx-partial>'

@@ -15,6 +15,7 @@
   let place_of_focus = null;
   let refused = []; // since something was sent last: after a silence the server may refuse several at once
   let untold = false;
+  let number = 0; // of the message that is being shown
 
   function load() {
     try {
@@ -228,6 +229,7 @@
     heardAt = Date.now();
     let message = null;
     try { message = JSON.parse(event.detail.message.data); } catch { return; }
+    number = message.number;
     if (message.clock) { clock = { ...message.clock, at: performance.now() }; root.classList.toggle("running", clock.running); }
     for (const answer of message.answers ?? []) confirmed(answer);
     document.dispatchEvent(new CustomEvent("caucus:message", { detail: message }));
@@ -241,6 +243,7 @@
     tick();
     show();
     document.dispatchEvent(new CustomEvent("caucus:shown"));
+    if (number && open()) connection.socket.send(JSON.stringify({ shown: number })); // ready for what is true now
   });
 
   addEventListener("pageshow", event => { if (event.persisted) location.reload(); }); // its socket is gone
