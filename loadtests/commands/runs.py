@@ -109,8 +109,8 @@ def break_(ctx: click.Context, /, **given: Any) -> None:
 
     NAME is a night of the library, or a file. One caucus night is its busiest minute. Without --target our own backend
     is started, on other cores than the load. It writes test records, thousands of them: never point it at a caucus that
-    counts. With --json and no --out no folder is written. Exit code 3: a requirement is missed, or something
-    acknowledged was not kept.
+    counts. With --json and no --out no folder is written. Exit code 3: a requirement is missed, something
+    acknowledged was not kept, or nobody could look.
 
     \b
     caucus loadtest break iowa-2020 --flow report
@@ -139,8 +139,8 @@ def replay(ctx: click.Context, /, **given: Any) -> None:
 
     NAME is a night of the library, or a file. Each request goes out when the night has it, whether or not those before
     were answered. The report puts what the backend acknowledged beside what the simulation says, on the night's own
-    clock. Without --target our own backend is started. Exit code 3: an objective is missed, or something acknowledged
-    was not kept.
+    clock. Without --target our own backend is started. Exit code 3: an objective is missed, something acknowledged
+    was not kept, or nobody could look.
 
     \b
     caucus loadtest replay iowa-2020 --speed 60
@@ -170,7 +170,7 @@ def spike(ctx: click.Context, /, **given: Any) -> None:
 
     Log-ins, reports, photos and entries come as in --nights of their busiest minutes all the time; then readers come,
     as many at once as in --surge of theirs. Says what they get, and what it does to the reports. Exit code 3: an
-    objective is missed meanwhile, or something acknowledged was not kept.
+    objective is missed meanwhile, something acknowledged was not kept, or nobody could look.
 
     \b
     caucus loadtest spike iowa-2020
@@ -202,8 +202,9 @@ def soak(ctx: click.Context, /, **given: Any) -> None:
     """Hours of load: do latency, memory or file handles drift?
 
     Each figure is tested: a drift is told where luck does as much in fewer than one soak of a hundred. Ctrl-C ends it
-    early, and what was measured counts. Exit code 3: something drifts upwards, an objective is missed, or something
-    acknowledged was not kept.
+    early, and what was measured counts. Judged are p50(latency), p99(latency), error_share, goodput_share
+    and lost. Exit code 3: something drifts upwards, an objective is missed, something acknowledged was not kept, or
+    nobody could look.
 
     \b
     caucus loadtest soak iowa-2020 --hours 8 --nights 2

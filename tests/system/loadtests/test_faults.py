@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -29,14 +28,10 @@ from loadtests.workload import Peak, constant
 from simulation import load
 from simulation.errors import InputError, UnfinishedError
 from simulation.scenario import Scenario
+from tests.system.loadtests.moments import came_at
 from tests.system.loadtests.servers import serving
 
 SERVERS = "tests.system.loadtests.servers"
-
-
-def slack_s() -> float:
-    """How exactly a fault comes at its time: within 50 ms, unless others hold the cores."""
-    return 0.05 if os.getloadavg()[0] < 2 else 0.3
 
 
 SOME = (
@@ -183,12 +178,12 @@ def test_a_fault_comes_so_long_after_the_first_request_is_due_however_long_that_
         sample = generators.trial(constant(100, 1.5), around=plan.playing).sample
     assert sample.ok.all()
     due_s, took_s = sample.due / SECOND, sample.latency_s
-    before, within = due_s < 0.5 - slack_s(), (due_s > 0.5 + slack_s()) & (due_s < 1.0)
-    assert np.median(took_s[before]) < 0.2
-    assert (due_s + took_s)[within].min() == pytest.approx(1.3, abs=slack_s()), "nobody is answered before its end"
     (mark,) = plan.marks
-    assert mark.began_s == pytest.approx(0.5, abs=slack_s())
-    assert mark.ended_s == pytest.approx(1.3, abs=slack_s())
+    assert came_at(mark.began_s, 0.5)
+    assert came_at(mark.ended_s, mark.began_s + 0.8)
+    before, within = due_s < 0.4, (due_s > mark.began_s + 0.01) & (due_s < 1.0)
+    assert np.median(took_s[before]) < 0.2
+    assert came_at((due_s + took_s)[within].min(), mark.began_s + 0.8), "nobody is answered before its end"
 
 
 Loaded = Callable[..., AbstractContextManager[Load]]
@@ -225,7 +220,7 @@ def test_in_a_soak_faults_happen_once_whatever_stretch_their_time_falls_into(loa
         first, _ = stress.measure(40, 1), stress.measure(40, 1)
     ((at_s, mark),) = one.marks
     assert at_s == 0
-    assert mark.began_s == pytest.approx(1.5, abs=slack_s())
+    assert came_at(mark.began_s, 1.5)
     assert first.latency_s(0.5) < 0.2
 
 
