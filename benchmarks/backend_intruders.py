@@ -300,11 +300,11 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """What the run is told."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--attempts", type=int, default=100_000)
-    options.add_argument("--rate", type=float, default=600, help="attempts a second, of all intruders")
+    options.add_argument("--rate", type=float, default=200, help="attempts a second, of all intruders")
     options.add_argument("--intruders", type=int, default=200)
     options.add_argument("--log-ins", type=float, default=5, help="of chairs, a second")
     options.add_argument("--quiet", type=float, default=8, help="seconds of quiet that count, in each turn")
-    options.add_argument("--attack", type=float, default=8, help="seconds of attack that count, in each turn")
+    options.add_argument("--attack", type=float, default=24, help="seconds of attack that count, in each turn")
     options.add_argument("--settle", type=float, default=SETTLE_S, help="seconds before each, which do not")
     options.add_argument("--onset", type=float, default=10, help="the first seconds of attack, told and not judged")
     options.add_argument("--warm-up", type=float, default=WARM_UP_S, help="seconds between that and the first turn")

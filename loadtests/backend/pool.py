@@ -47,7 +47,9 @@ class Pool:
         self._in_order = self._most_waiting if in_order is None else in_order
         self._most_last = most_last
         self._most_wait_s = most_wait_s
-        self._ready = threading.Condition()
+        self._lock = threading.Lock()
+        self._for_first = threading.Condition(self._lock)  # each call wakes one thread: a crowd of them that finds
+        self._for_last = threading.Condition(self._lock)  # nothing costs more than what there is to do
         self._first: deque[_Call] = deque()
         self._last: deque[_Call] = deque()
         self._rest_s = rest_s
@@ -64,21 +66,28 @@ class Pool:
         """Calls that no thread has begun."""
         return len(self._first) + len(self._last)
 
+    @property
+    def last_are_full(self) -> bool:
+        """Whether `run_last` would refuse a call at this moment."""
+        return len(self._last) >= self._most_last
+
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function returns or raises; PoolBusyError where it was never begun."""
-        return await self._run(self._first, self._most_waiting, lambda: function(*args, **kwargs))
+        waiting = self._first, self._most_waiting, self._for_first
+        return await self._run(*waiting, lambda: function(*args, **kwargs))
 
     async def run_last(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `run`, one at a time and behind all others; where it returns nothing or False, the next one rests."""
-        return await self._run(self._last, self._most_last, lambda: function(*args, **kwargs))
+        waiting = self._last, self._most_last, self._for_last
+        return await self._run(*waiting, lambda: function(*args, **kwargs))
 
-    async def _run(self, queue: deque[_Call], most: int, function: Callable[[], T]) -> T:
+    async def _run(self, queue: deque[_Call], most: int, ready: threading.Condition, function: Callable[[], T]) -> T:
         call = _Call(asyncio.get_running_loop(), function)
-        with self._ready:
+        with self._lock:
             if not self._open or len(queue) >= most:
                 raise PoolBusyError
             queue.append(call)
-            self._ready.notify_all()
+            ready.notify()
         if self._most_wait_s is None:
             return await call.answer  # type: ignore[no-any-return]  # what the function returned
         late = call.loop.call_later(self._most_wait_s, self._give_up, queue, call)
@@ -89,7 +98,7 @@ class Pool:
             late.cancel()
 
     def _give_up(self, queue: deque[_Call], call: _Call) -> None:
-        with self._ready:
+        with self._lock:
             try:
                 queue.remove(call)
             except ValueError:
@@ -99,12 +108,13 @@ class Pool:
 
     def close(self) -> None:
         """End the threads when what they do is done; calls that wait are refused."""
-        with self._ready:
+        with self._lock:
             self._open = False
             left = [*self._first, *self._last]
             self._first.clear()
             self._last.clear()
-            self._ready.notify_all()
+            self._for_first.notify_all()
+            self._for_last.notify_all()
         for call in left:
             call.tell(None, PoolBusyError())
         for worker in self._workers:
@@ -112,29 +122,29 @@ class Pool:
 
     def _work(self) -> None:
         while True:
-            with self._ready:
-                self._ready.wait_for(lambda: self._first or not self._open)
+            with self._lock:
+                self._for_first.wait_for(lambda: self._first or not self._open)
                 if not self._first:
                     return
                 newest = len(self._first) > self._in_order
                 call = self._first.pop() if newest else self._first.popleft()
                 self._under_way += 1
             call.run()
-            with self._ready:
+            with self._lock:
                 self._under_way -= 1
                 if self._last and not self._under_way:
-                    self._ready.notify_all()
+                    self._for_last.notify()
 
     def _work_last(self) -> None:
         while True:
-            with self._ready:
-                self._ready.wait_for(lambda: (self._last and not (self._first or self._under_way)) or not self._open)
+            with self._lock:
+                self._for_last.wait_for(lambda: (self._last and not (self._first or self._under_way)) or not self._open)
                 if not self._last:
                     return
                 call = self._last.popleft()
             if call.run():
-                with self._ready:
-                    self._ready.wait_for(lambda: not self._open, self._rest_s)
+                with self._lock:
+                    self._for_last.wait_for(lambda: not self._open, self._rest_s)
 
 
 class _Call:

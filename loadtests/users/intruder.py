@@ -127,9 +127,10 @@ class Intruder(CaucusUser):
         self._judged("login", ask, "guessed PIN")
 
     def _walks_on(self, number: int) -> None:
-        """Another address every now and then: whoever guesses has many."""
-        if number % 25 == 0:
-            self.come_from(address(self.kind, self.number + 1000 * (1 + number // 25)))
+        """Another address every now and then, each at a moment of its own: whoever guesses has many."""
+        walked, since = divmod(number + self.number, 25)
+        if number == 0 or since == 0:
+            self.come_from(address(self.kind, self.number + 1000 * (1 + walked)))
 
     def _makes_up_a_token(self, number: int) -> None:
         token = f"{self._drawn(number, 0, (1 << 31) - 1):043d}"

@@ -31,19 +31,22 @@ from loadtests.backend.pool import Pool, PoolBusyError
 from loadtests.backend.refusals import Refusal
 from loadtests.backend.settings import Hashing
 from loadtests.backend.storage import accounts, failures, sessions
+from simulation.workers import cores
 
 if TYPE_CHECKING:
     from loadtests.backend.storage import Database
 
 TOKEN_MS = 30 * 60_000
-HASHES = 2  # at once in a process, and one of suspects: the memory of log-ins is thrice `Hashing.memory_kib`
+# At once in a process, and one of suspects: the memory of log-ins is thrice `Hashing.memory_kib` at most. No more than
+# there are cores: two that share one would both be done when the second could have been.
+HASHES = min(2, cores())
 HASHES_WAITING = 512
 IN_LINES = 512  # that wait behind another unknown device of their network
 HASHES_IN_ORDER = 8  # of those that wait; past that it is a flood, in which a network has one place: see `_in_line`
 HASH_WAIT_S = 5.0
-SUSPECTS = 64  # that wait to be hashed
-SUSPECTS_REST_S = 0.2  # after a suspect's wrong PIN, before the next one's: guessing leaves the cores to others
-STRANGERS = 4  # under way at once: fewer than are hashed within HASH_WAIT_S, with a rest between them
+SUSPECTS_REST_S = 0.5  # after a suspect's wrong PIN, before the next one's: guessing leaves the cores to others
+SUSPECTS = 8  # that wait to be hashed: fewer than come to it within HASH_WAIT_S, with a rest after each
+STRANGERS = 4  # of them under way at once
 # Of a network (`neighborhood`): after one failure of an unknown device its next ones are suspects, after eight
 # strangers; every minute one is forgiven. So who mistypes a PIN has better chances than who guesses.
 NETWORK_FAILURES, FORGIVEN_PER_S = 8, 1 / 60
@@ -146,6 +149,8 @@ class Identity:
         user, device, key, network = attempt.user, attempt.device, attempt.key, attempt.network
         names = _names(user, device, key)
         now_s = time.monotonic()
+        if run == self.hashes.run_last and self.hashes.last_are_full:
+            raise PoolBusyError  # and nobody asks the database
         known = await self._reads.run(self._look_up, user, device, key)
         locked_ms = locked_for_ms(known.failures, known.known_device, network, now_ms())
         if locked_ms:

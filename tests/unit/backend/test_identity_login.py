@@ -655,6 +655,47 @@ def test_a_flood_of_strangers_asks_the_database_nothing_and_learns_nothing(
 
 
 @on_sqlite
+def test_suspects_who_find_no_place_in_the_line_ask_the_database_nothing(
+    database: Database, issued: dict[str, pins.Issued], monkeypatch: pytest.MonkeyPatch
+):
+    networks = 3 * login.SUSPECTS
+    user = issued[CHAIR].user
+
+    async def story(door: Door) -> tuple[Counter[str], int]:
+        for n in range(networks):
+            assert await door.try_("000000", user=f"8{n:03d}", device=f"x{n}", address=f"10.{n}.0.1") == "A03"
+        go, looks = threading.Event(), 0
+        matches, look_up = door.identity._pins.matches, door.identity._look_up
+
+        def slowly(pin_hash: str | None, pin: str) -> bool:
+            go.wait(10)
+            return matches(pin_hash, pin)
+
+        def counted(*of: str) -> Any:
+            nonlocal looks
+            looks += 1
+            return look_up(*of)
+
+        monkeypatch.setattr(door.identity._pins, "matches", slowly)
+        monkeypatch.setattr(door.identity, "_look_up", counted)
+        guesses = []
+        for n in range(networks):  # one after the other: each finds those before it in the line
+            one = asyncio.create_task(door.try_("000000", user=user if n % 2 else f"7{n:03d}", address=f"10.{n}.0.2"))
+            guesses.append(one)
+            while looks <= n and not one.done():
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
+        answers = Counter([await one for one in guesses if one.done()])
+        go.set()
+        await asyncio.gather(*guesses)
+        return answers, looks
+
+    answers, looks = _in(database, story)
+    assert looks <= login.SUSPECTS + 1, "those that wait, and the one that is hashed"
+    assert answers == {"A07": networks - looks}
+
+
+@on_sqlite
 def test_a_known_device_is_no_stranger_whichever_process_let_it_in(
     database: Database, issued: dict[str, pins.Issued], monkeypatch: pytest.MonkeyPatch
 ):

@@ -366,6 +366,26 @@ def test_calls_of_the_second_rank_begin_when_no_other_is_under_way():
     assert asyncio.run(story()) == ["chair", "chair", "chair", "suspect"]
 
 
+def test_a_pool_says_when_its_second_rank_is_full():
+    async def story() -> list[bool]:
+        pool, go = Pool("test", 1, 10, 5.0, most_last=1), threading.Event()
+        first = asyncio.create_task(pool.run(go.wait, 5))
+        await asyncio.sleep(0.05)
+        found = [pool.last_are_full]
+        suspect = asyncio.create_task(pool.run_last(lambda: True))
+        await asyncio.sleep(0.05)
+        found.append(pool.last_are_full)
+        with pytest.raises(PoolBusyError):
+            await pool.run_last(lambda: True)
+        go.set()
+        await asyncio.gather(first, suspect)
+        found.append(pool.last_are_full)
+        pool.close()
+        return found
+
+    assert asyncio.run(story()) == [False, True, False]
+
+
 def test_calls_of_the_second_rank_rest_after_one_that_found_nothing():
     async def story() -> list[float]:
         pool, times = Pool("test", 2, 10, 5.0, most_last=10, rest_s=0.2), [time.monotonic()]
