@@ -4,8 +4,8 @@ One server of fixed service time 20 times, and 3 times each: the same by Locust'
 servers, a token bucket, a knee from lock contention, and one that retries keep down. The interval must contain the
 truth in at least 19 of 20 runs and 3 of 3, be at most 5 % wide from 1,000/s on, and take at most 4 minutes; the last
 one must be named metastable with retries, and not without. The truth of a step is the queue's own recursion, played
-many times. Prints one JSON object; exit 1 where a limit does not hold. Takes hours: `--runs 2 --others 1` for a look.
-Others on the machine make trials void.
+many times. Prints one JSON object; exit 1 where a limit does not hold. Takes hours: `--runs 2 --others 1` for a look,
+`--kept FILE` to go on later where it stopped. Others on the machine make trials void.
 """
 
 # ruff: noqa: E402  # the project's root comes first: the servers are the tests'
@@ -128,13 +128,14 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def row(name: str, known: Known, truth: float, point: BreakingPoint) -> dict[str, Any]:
+def row(name: str, seed: int, known: Known, truth: float, point: BreakingPoint) -> dict[str, Any]:
     """One search, held against the truth."""
     low, high = point.requests_per_s
     retried = [one.metastable for one in point.recoveries if one.retries]
     alone = [one.metastable for one in point.recoveries if not one.retries]
     return {
         "server": name,
+        "seed": seed,
         "truth_per_s": round(truth, 1),
         "interval": [round(low, 1), None if high is None else round(high, 1)],
         "contains": high is not None and low <= truth <= high,
@@ -142,10 +143,18 @@ def row(name: str, known: Known, truth: float, point: BreakingPoint) -> dict[str
         "valid": point.valid,
         "why": point.why,
         "seconds": round(point.seconds, 1),
+        "load": round(os.getloadavg()[0], 1),
         "void": sum(tried.trial.void is not None for tried in point.trials if tried.kind != "probe"),
         "trials": sum(tried.kind != "probe" for tried in point.trials),
         **({"metastable_with_retries": retried, "metastable_without": alone} if known.metastable else {}),
     }
+
+
+def _kept(path: Path | None) -> dict[tuple[str, int], dict[str, Any]]:
+    if path is None or not path.exists():
+        return {}
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {(each["server"], each["seed"]): each for each in rows}
 
 
 def main() -> None:
@@ -156,20 +165,32 @@ def main() -> None:
     options.add_argument("--budget", type=float, default=BUDGET_S, help="seconds a search")
     options.add_argument("--steps", type=int, default=60, help="that the truth is computed from")
     options.add_argument("--only", default="", help="servers whose name has this in it")
+    options.add_argument(
+        "--kept", type=Path, help="a file of searches that were made, one a line: they are not made again"
+    )
     given = options.parse_args()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # servers and generators end with it
     objectives = parse_objectives(OBJECTIVES)
+    kept = _kept(given.kept)
     rows = []
     for number, (name, known) in enumerate(KNOWN.items()):
         if given.only not in name:
             continue
+        asked = range(given.others if number else given.runs)
+        rows += [kept[name, seed] for seed in asked if (name, seed) in kept]
+        seeds = [seed for seed in asked if (name, seed) not in kept]
+        if not seeds:
+            continue
         began = time.monotonic()
         truth = truth_per_s(known, objectives, given.steps)
         _say(f"{name}: truth {truth:.1f}/s ({time.monotonic() - began:.0f} s)")
-        for seed in range(given.others if number else given.runs):
+        for seed in seeds:
             point = found_at(known, seed, given.budget)
-            rows.append(row(name, known, truth, point))
+            rows.append(row(name, seed, known, truth, point))
             _say(json.dumps(rows[-1]))
+            if given.kept is not None:
+                with given.kept.open("a", encoding="utf-8") as lines:
+                    lines.write(json.dumps(rows[-1]) + "\n")
     first = [each for each in rows if each["server"] == next(iter(KNOWN))]
     rest = [each for each in rows if each["server"] != next(iter(KNOWN))]
     limits = {
