@@ -4,7 +4,8 @@ Locust's intruders guess PINs, replay tokens, reach for other sites and send wha
 addresses; every few seconds they stand still, so that quiet and attack are measured in turns, in one run. How it is
 while they begin, from networks of which nothing is known yet, is told apart. All the while chairs log in at a steady
 rate, each from an address and a telephone of its own, most for the first time; a log-in is measured from the moment
-when it was due. The service runs on one core, all others on another one.
+when it was due. One chair in twenty mistypes the PIN first, and tries again as the answers say: how long that takes is
+told apart. The service runs on one core, all others on another one.
 Prints one JSON object on stdout; exit 1 where an attempt succeeds or the chairs wait too long. Linux.
 """
 
@@ -45,6 +46,7 @@ LIMITS = {"succeeded_at_most": 0, "p99_ratio_at_most": 2.0}
 SETTLE_S = 6.0  # what waits when intruders stop is given up by the service after 5 s
 WARM_UP_S = 60.0  # until the insiders among them have logged in
 LOG_IN_WITHIN_S = 30.0
+ONE_IN_MISTYPES, TRIES_FOR_S = 20, 60.0
 PHONE = "phone-"  # the devices of chairs
 INSIDER = "insider-"  # of chairs who are intruders as well: they log in as themselves
 
@@ -60,9 +62,9 @@ class Chairs:
     accounts: Sequence[Account]
     per_s: float
     latencies_s: dict[str, list[float]] = field(default_factory=lambda: {"onset": [], "quiet": [], "attack": []})
+    mistyped_s: dict[str, list[float]] = field(default_factory=lambda: {"onset": [], "quiet": [], "attack": []})
     refused: Counter[str] = field(default_factory=Counter)
     phase: str = ""  # "": not counted
-    accepted: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -88,32 +90,54 @@ class Chairs:
             threads.submit(self._log_in, account, due, self.phase)
 
     def _log_in(self, account: Account, due: float, phase: str) -> None:
-        index = int(account.site)
-        source = f"127.{16 + index // (254 * 254)}.{index % 254 + 1}.{index // 254 % 254 + 1}"
-        headers = {"Content-Type": "application/json", "X-Device": f"{PHONE}{account.site}"}
-        body = json.dumps({"user": account.user, "pin": account.pin})
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", self.backend.port, timeout=LOG_IN_WITHIN_S, source_address=(source, 0)
-        )
-        try:
-            connection.request("POST", "/v1/login", body, headers)
-            status = str(connection.getresponse().status)
-        except (OSError, http.client.HTTPException) as error:
-            status = type(error).__name__
-        finally:
-            connection.close()
+        if int(account.site) % ONE_IN_MISTYPES == 0:
+            self._mistype(account, due, phase)
+            return
+        status, _ = self._ask(account, account.pin)
         took = time.monotonic() - due if status == "200" else math.inf
         with self._lock:
-            self.accepted += status == "200"
             if phase:
                 self.latencies_s[phase].append(took)
                 if status != "200":
                     self.refused[f"{phase}: {status}"] += 1
 
+    def _mistype(self, account: Account, due: float, phase: str) -> None:
+        wrong = f"{(int(account.pin) + 1) % 1_000_000:06d}"
+        status, wait_s = self._ask(account, wrong)
+        while status != "200" and time.monotonic() - due < TRIES_FOR_S:
+            time.sleep(wait_s)
+            status, wait_s = self._ask(account, account.pin)
+        took = time.monotonic() - due if status == "200" else math.inf
+        with self._lock:
+            if phase:
+                self.mistyped_s[phase].append(took)
+
+    def _ask(self, account: Account, pin: str) -> tuple[str, float]:
+        """What came back, and after how many seconds one may come again."""
+        index = int(account.site)
+        source = f"127.{16 + index // (254 * 254)}.{index % 254 + 1}.{index // 254 % 254 + 1}"
+        headers = {"Content-Type": "application/json", "X-Device": f"{PHONE}{account.site}"}
+        body = json.dumps({"user": account.user, "pin": pin})
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.backend.port, timeout=LOG_IN_WITHIN_S, source_address=(source, 0)
+        )
+        try:
+            connection.request("POST", "/v1/login", body, headers)
+            answer = connection.getresponse()
+            return str(answer.status), float(answer.headers.get("Retry-After") or 0)
+        except (OSError, http.client.HTTPException) as error:
+            return type(error).__name__, 1.0
+        finally:
+            connection.close()
+
     def quantile(self, phase: str, q: float) -> float:
         """The latency that a share q of the log-ins does not exceed; infinite where they were turned away."""
-        ordered = sorted(self.latencies_s[phase])
-        return ordered[max(0, math.ceil(q * len(ordered)) - 1)] if ordered else math.inf
+        return _quantile(self.latencies_s[phase], q)
+
+
+def _quantile(some: Sequence[float], q: float) -> float:
+    ordered = sorted(some)
+    return ordered[max(0, math.ceil(q * len(ordered)) - 1)] if ordered else math.inf
 
 
 # Intruders
@@ -129,6 +153,8 @@ class Intruders:
         given += ["--scenario", scenario, "--pins", str(backend.pins), "--speed", "0.1", "--until", "+3d 00:00"]
         given += ["--intruders", str(number), "--intruder-rate", f"{per_s / number:g}"]
         self._log = folder / "locust.log"
+        self.at_work_s = 0.0  # once they have ended
+        self._stood_s, self._since_s, self._stands_since_s = 0.0, 0.0, 0.0
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 ["nice", "-n", "10", *command, *given], stdout=log, stderr=log, start_new_session=True
@@ -160,6 +186,7 @@ class Intruders:
         while not self.attempts:
             self.must_live()
             time.sleep(0.2)
+        self._since_s = time.monotonic()
 
     def must_live(self) -> None:
         """An attack that is over would be mistaken for a quiet night."""
@@ -169,15 +196,18 @@ class Intruders:
     def stand_still(self) -> None:
         """Until `go_on`."""
         os.killpg(self._process.pid, signal.SIGSTOP)
+        self._stands_since_s = time.monotonic()
 
     def go_on(self) -> None:
         """As before."""
+        self._stood_s += time.monotonic() - self._stands_since_s
         os.killpg(self._process.pid, signal.SIGCONT)
 
     def end(self) -> None:
         """Stop, and let Locust write down what it has counted."""
+        self.at_work_s = time.monotonic() - self._since_s - self._stood_s
         with contextlib.suppress(ProcessLookupError):
-            self.go_on()
+            os.killpg(self._process.pid, signal.SIGCONT)
             os.killpg(self._process.pid, signal.SIGTERM)
         try:
             self._process.wait(60)
@@ -216,7 +246,8 @@ def attacked(
         "by_kind": dict(attempts),
         "succeeded": succeeded,
         "failures": failures,
-        "attempts_per_s": asked.rate,
+        "attempts_per_s": round(sum(attempts.values()) / max(1e-9, intruders.at_work_s)),
+        "attempts_per_s_asked": asked.rate,
         "intruders": asked.intruders,
         "log_ins": {
             phase: {"count": len(some)} | {
@@ -226,6 +257,11 @@ def attacked(
             for phase, some in chairs.latencies_s.items()
         },
         "log_ins_refused": dict(chairs.refused),
+        "mistyped": {
+            phase: {"count": len(some), "p50_s": _finite(_quantile(some, 0.5)), "p90_s": _finite(_quantile(some, 0.9)),
+                    "never": sum(map(math.isinf, some))}
+            for phase, some in chairs.mistyped_s.items()
+        },
         "p99_ratio": _finite(ratio),
         "sessions": logged_in,
         "audit_log_whole": verdict["ok"],

@@ -153,7 +153,9 @@ def row(name: str, seed: int, known: Known, truth: float, point: BreakingPoint) 
 def _kept(path: Path | None) -> dict[tuple[str, int], dict[str, Any]]:
     if path is None or not path.exists():
         return {}
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    whole = path.read_text(encoding="utf-8").split("\n")[:-1]  # what follows the last end of a line was broken off
+    path.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
+    rows = [json.loads(line) for line in whole]
     return {(each["server"], each["seed"]): each for each in rows}
 
 

@@ -48,8 +48,10 @@ class Pool:
         self._most_last = most_last
         self._most_wait_s = most_wait_s
         self._lock = threading.Lock()
-        self._for_first = threading.Condition(self._lock)  # each call wakes one thread: a crowd of them that finds
-        self._for_last = threading.Condition(self._lock)  # nothing costs more than what there is to do
+        # Each call wakes one thread: a crowd that finds nothing costs more than what there is to do.
+        self._for_first = threading.Condition(self._lock)
+        self._for_last = threading.Condition(self._lock)
+        self._closes = threading.Event()
         self._first: deque[_Call] = deque()
         self._last: deque[_Call] = deque()
         self._rest_s = rest_s
@@ -103,6 +105,7 @@ class Pool:
                 queue.remove(call)
             except ValueError:
                 return  # begun: its answer is near
+            self._wake_last()
         if not call.answer.done():
             call.answer.set_exception(PoolBusyError())
 
@@ -113,6 +116,7 @@ class Pool:
             left = [*self._first, *self._last]
             self._first.clear()
             self._last.clear()
+            self._closes.set()
             self._for_first.notify_all()
             self._for_last.notify_all()
         for call in left:
@@ -132,19 +136,25 @@ class Pool:
             call.run()
             with self._lock:
                 self._under_way -= 1
-                if self._last and not self._under_way:
-                    self._for_last.notify()
+                self._wake_last()
+
+    def _wake_last(self) -> None:
+        """Whenever one of the others is gone: its call may be the next. Under the lock."""
+        if self._may_begin_last():
+            self._for_last.notify()
+
+    def _may_begin_last(self) -> bool:
+        return bool(self._last) and not (self._first or self._under_way)
 
     def _work_last(self) -> None:
         while True:
             with self._lock:
-                self._for_last.wait_for(lambda: (self._last and not (self._first or self._under_way)) or not self._open)
+                self._for_last.wait_for(lambda: self._may_begin_last() or not self._open)
                 if not self._last:
                     return
                 call = self._last.popleft()
             if call.run():
-                with self._lock:
-                    self._for_last.wait_for(lambda: not self._open, self._rest_s)
+                self._closes.wait(self._rest_s)
 
 
 class _Call:

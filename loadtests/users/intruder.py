@@ -127,7 +127,7 @@ class Intruder(CaucusUser):
         self._judged("login", ask, "guessed PIN")
 
     def _walks_on(self, number: int) -> None:
-        """Another address every now and then, each at a moment of its own: whoever guesses has many."""
+        """Another address every now and then, not all at once: whoever guesses has many."""
         walked, since = divmod(number + self.number, 25)
         if number == 0 or since == 0:
             self.come_from(address(self.kind, self.number + 1000 * (1 + walked)))

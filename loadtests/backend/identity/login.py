@@ -15,7 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
@@ -44,9 +44,9 @@ HASHES_WAITING = 512
 IN_LINES = 512  # that wait behind another unknown device of their network
 HASHES_IN_ORDER = 8  # of those that wait; past that it is a flood, in which a network has one place: see `_in_line`
 HASH_WAIT_S = 5.0
-SUSPECTS_REST_S = 0.5  # after a suspect's wrong PIN, before the next one's: guessing leaves the cores to others
-SUSPECTS = 8  # that wait to be hashed: fewer than come to it within HASH_WAIT_S, with a rest after each
-STRANGERS = 4  # of them under way at once
+SUSPECTS_REST_S = 0.3  # after a suspect's wrong PIN, before the next one's: guessing leaves the cores to others
+SUSPECTS = 12  # that wait to be hashed: as many as come to it within HASH_WAIT_S where few chairs log in
+STRANGERS = 2  # of them under way at once: the other places are for networks that guessed less, or mistyped
 # Of a network (`neighborhood`): after one failure of an unknown device its next ones are suspects, after eight
 # strangers; every minute one is forgiven. So who mistypes a PIN has better chances than who guesses.
 NETWORK_FAILURES, FORGIVEN_PER_S = 8, 1 / 60
@@ -63,6 +63,12 @@ class _Known:
     totp_secret: str | None
     known_device: bool
     failures: Mapping[str, Failures]
+
+
+class _Proof(NamedTuple):
+    """Of who somebody is; the time step of the one-time code that it took."""
+
+    code_step: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,7 @@ class Identity:
         except PoolBusyError:
             raise self._refused("A07", user, attempt.key, BUSY_RETRY_S) from None
 
-    async def _tried(self, attempt: _Attempt, run: Callable[..., Awaitable[bool]]) -> tuple[str, Session]:
+    async def _tried(self, attempt: _Attempt, run: Callable[..., Awaitable[_Proof | None]]) -> tuple[str, Session]:
         user, device, key, network = attempt.user, attempt.device, attempt.key, attempt.network
         names = _names(user, device, key)
         now_s = time.monotonic()
@@ -222,19 +228,23 @@ class Identity:
                     del self._trying[one]
 
     async def _prove(
-        self, known: _Known, attempt: _Attempt, run: Callable[..., Awaitable[bool]]
+        self, known: _Known, attempt: _Attempt, run: Callable[..., Awaitable[_Proof | None]]
     ) -> tuple[Session | None, str, int | None]:
-        right = await run(self._pins.matches, known.pin_hash, attempt.pin)
-        step = None
-        if right and known.totp_secret is not None:
-            step = matching_step(known.totp_secret, attempt.second_factor or "", now_ms())
-            right = step is not None
-        if not right:
+        proof = await run(self._proof, known, attempt)
+        if proof is None:
             return None, "", None
         token = secrets.token_urlsafe(32)
         expires_at_ms = now_ms() + TOKEN_MS
         session = Session(_sha256(token), attempt.user, known.role, known.site, attempt.device, expires_at_ms)
-        return session, token, step
+        return session, token, proof.code_step
+
+    def _proof(self, known: _Known, attempt: _Attempt) -> _Proof | None:
+        """PIN and code together: neither the time that it takes nor the rest after it tells which one was wrong."""
+        step = None
+        if known.totp_secret is not None:
+            step = matching_step(known.totp_secret, attempt.second_factor or "", now_ms())
+        right = self._pins.matches(known.pin_hash, attempt.pin)
+        return _Proof(step) if right and (known.totp_secret is None or step is not None) else None
 
     def _with_latest(
         self, known: _Known, names: Mapping[str, str], network: str, since_s: float

@@ -366,6 +366,39 @@ def test_calls_of_the_second_rank_begin_when_no_other_is_under_way():
     assert asyncio.run(story()) == ["chair", "chair", "chair", "suspect"]
 
 
+def test_as_many_calls_as_there_are_threads_run_at_once():
+    async def story() -> list[int]:
+        pool, meet = Pool("test", 4, 10, 5.0), threading.Barrier(4)
+        rounds = [await asyncio.gather(*(pool.run(meet.wait, 5) for _ in range(4))) for _ in range(200)]
+        pool.close()
+        return [len(set(one)) for one in rounds]
+
+    assert asyncio.run(story()) == [4] * 200
+
+
+def test_a_call_that_is_given_up_no_longer_holds_back_the_second_rank():
+    async def story() -> float:
+        pool, go = Pool("test", 1, 10, 0.3, most_last=10), threading.Event()
+        first = asyncio.create_task(pool.run(go.wait, 5))
+        await asyncio.sleep(0.05)
+        waits = asyncio.create_task(pool.run(lambda: True))
+        await asyncio.sleep(0.2)
+        pool._under_way -= 1  # as if the thread had ended its call and not begun the next one yet
+        suspect = asyncio.create_task(pool.run_last(lambda: True))
+        began = time.monotonic()
+        with pytest.raises(PoolBusyError):
+            await waits
+        await suspect
+        took = time.monotonic() - began
+        pool._under_way += 1
+        go.set()
+        await first
+        pool.close()
+        return took
+
+    assert asyncio.run(story()) < 0.2, "it did not wait until it was given up, too"
+
+
 def test_a_pool_says_when_its_second_rank_is_full():
     async def story() -> list[bool]:
         pool, go = Pool("test", 1, 10, 5.0, most_last=1), threading.Event()
@@ -376,7 +409,7 @@ def test_a_pool_says_when_its_second_rank_is_full():
         await asyncio.sleep(0.05)
         found.append(pool.last_are_full)
         with pytest.raises(PoolBusyError):
-            await pool.run_last(lambda: True)
+            await asyncio.wait_for(pool.run_last(lambda: True), 1)
         go.set()
         await asyncio.gather(first, suspect)
         found.append(pool.last_are_full)
