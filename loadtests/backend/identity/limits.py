@@ -63,7 +63,9 @@ LOCKS: Mapping[str, Lock] = {
     "user": Lock(20, 60 * 60_000, True, "failures of one user from anywhere", one_in_ms=30_000),
 }
 LONGEST_WINDOW_MS = max(lock.window_ms for lock in LOCKS.values())
-SUSPICIOUS_ADDRESS = 1  # after so many failures from an address, its hashes wait behind those of everybody else
+# After so many failures of unknown devices, hashes for their address and network wait behind those of everybody else.
+# Not after the first one: people mistype PINs, and whoever shares their network would be turned away with guessers.
+SUSPICIOUS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def is_suspicious(found: Mapping[str, Failures], known_device: bool) -> bool:
     """Whether this attempt's hash waits behind the others', so that guessing does not delay the chairs."""
     if known_device:
         return False
-    return found["source"].count >= SUSPICIOUS_ADDRESS
+    return found["source"].count >= SUSPICIOUS
 
 
 def locks_markdown() -> str:

@@ -24,7 +24,7 @@ from loadtests.backend.identity.addresses import limit_key, neighborhood
 from loadtests.backend.identity.devices import Devices
 from loadtests.backend.identity.hashing import Pins, matching_step
 from loadtests.backend.identity.journal import Failed, Journal, LoggedIn, LoggedOut, ms_of, now_ms, text_of
-from loadtests.backend.identity.limits import LOCKS, Buckets, Failures, is_suspicious, locked_for_ms
+from loadtests.backend.identity.limits import LOCKS, SUSPICIOUS, Buckets, Failures, is_suspicious, locked_for_ms
 from loadtests.backend.identity.roles import Session
 from loadtests.backend.identity.sessions import Sessions
 from loadtests.backend.pool import Pool, PoolBusyError
@@ -47,7 +47,7 @@ HASH_WAIT_S = 5.0
 SUSPECTS_REST_S = 0.3  # after a suspect's wrong PIN, before the next one's: guessing leaves the cores to others
 SUSPECTS = 12  # that wait to be hashed: as many as come to it within HASH_WAIT_S where few chairs log in
 STRANGERS = 2  # of them under way at once: the other places are for networks that guessed less, or mistyped
-# Of a network (`neighborhood`): after one failure of an unknown device its next ones are suspects, after eight
+# Of a network (`neighborhood`): after `SUSPICIOUS` failures of unknown devices its next ones are suspects, after eight
 # strangers; every minute one is forgiven. So who mistypes a PIN has better chances than who guesses.
 NETWORK_FAILURES, FORGIVEN_PER_S = 8, 1 / 60
 BUSY_RETRY_S = 2.0
@@ -144,7 +144,7 @@ class Identity:
             async with self._in_line(attempt.network):
                 left = self._neighbors.left(attempt.network, time.monotonic())
                 if left >= 1:
-                    clean = left >= NETWORK_FAILURES
+                    clean = left >= NETWORK_FAILURES - SUSPICIOUS + 1
                     return await self._tried(attempt, self.hashes.run if clean else self.hashes.run_last)
             with self._place_of_stranger():
                 return await self._tried(attempt, self.hashes.run_last)

@@ -670,7 +670,9 @@ def test_suspects_who_find_no_place_in_the_line_ask_the_database_nothing(
 
     async def story(door: Door) -> tuple[Counter[str], int]:
         for n in range(networks):
-            assert await door.try_("000000", user=f"8{n:03d}", device=f"x{n}", address=f"10.{n}.0.1") == "A03"
+            for failure in range(limits.SUSPICIOUS):
+                address = f"10.{n}.0.{failure}"
+                assert await door.try_("000000", user=f"8{failure}{n:02d}", device=f"x{n}", address=address) == "A03"
         go, looks = threading.Event(), 0
         matches, look_up = door.identity._pins.matches, door.identity._look_up
 
@@ -701,6 +703,27 @@ def test_suspects_who_find_no_place_in_the_line_ask_the_database_nothing(
     answers, looks = _in(database, story)
     assert looks == login.SUSPECTS + 1, "those that wait, and the one that is hashed"
     assert answers == {"A07": networks - looks}
+
+
+@on_sqlite
+def test_who_shares_a_network_with_one_who_mistyped_does_not_wait_with_the_guessers(
+    database: Database, issued: dict[str, pins.Issued], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(login, "SUSPECTS", 0)  # as if others held all their places
+
+    async def story(door: Door) -> list[str]:
+        mistyped = await door.try_("000000")
+        return [
+            mistyped,
+            await door.try_(issued["0002"].pin, user="0002", device="neighbor's", address=HOME),
+            await door.try_(issued[CHAIR].pin),
+            await door.try_("000000", user="0003", device="y"),
+            await door.try_("000000", user="0004", device="z"),
+        ]
+
+    mistyped, neighbor, again, second, third = _in(database, story)
+    assert (mistyped, len(neighbor), len(again)) == ("A03", 43, 43)
+    assert (second, third) == ("A03", "A07")
 
 
 @on_sqlite
