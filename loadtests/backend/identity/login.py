@@ -44,8 +44,8 @@ HASHES_WAITING = 512
 IN_LINES = 512  # that wait behind another unknown device of their network
 HASHES_IN_ORDER = 8  # of those that wait; past that it is a flood, in which a network has one place: see `_in_line`
 HASH_WAIT_S = 5.0
-SUSPECTS_REST_S = 0.3  # after a suspect's wrong PIN, before the next one's: guessing leaves the cores to others
-SUSPECTS = 12  # that wait to be hashed: as many as come to it within HASH_WAIT_S where few chairs log in
+SUSPECTS_REST_S = 0.5  # after a suspect's wrong PIN, before the next one's: guessing leaves the cores to others
+SUSPECTS = 8  # that wait to be hashed: as many as come to it within HASH_WAIT_S where few chairs log in
 STRANGERS = 2  # of them under way at once: the other places are for networks that guessed less, or mistyped
 # Of a network (`neighborhood`): after `SUSPICIOUS` failures of unknown devices its next ones are suspects, after eight
 # strangers; every minute one is forgiven. So who mistypes a PIN has better chances than who guesses.
