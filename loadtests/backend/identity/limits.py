@@ -35,6 +35,13 @@ class Buckets:
             self._levels.popitem(last=False)  # the one that was taken from longest ago: full again, or nearly
         return 0.0
 
+    def hold(self, key: str, now_s: float) -> None:
+        """Whoever comes again before a token is back has to wait for it anew."""
+        left, since_s = self._levels.get(key, (self._burst, now_s))
+        if (now_s - since_s) * self._per_s < 1 and left < self._burst:
+            self._levels[key] = (left, now_s)
+            self._levels.move_to_end(key)
+
     def left(self, key: str, now_s: float) -> float:
         """The tokens that are there, whole or in part."""
         left, since_s = self._levels.get(key, (self._burst, now_s))

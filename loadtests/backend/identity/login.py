@@ -48,7 +48,7 @@ SUSPECTS_REST_S = 0.5  # after a suspect's wrong PIN, before the next one's: gue
 SUSPECTS = 8  # that wait to be hashed: as many as come to it within HASH_WAIT_S where few chairs log in
 STRANGERS = 2  # of them under way at once: the other places are for networks that guessed less, or mistyped
 # Of a network (`neighborhood`): after `SUSPICIOUS` failures of unknown devices its next ones are suspects, after eight
-# strangers; every minute one is forgiven. So who mistypes a PIN has better chances than who guesses.
+# strangers; every minute without another one is forgiven. So who mistypes a PIN has better chances than who guesses.
 NETWORK_FAILURES, FORGIVEN_PER_S = 8, 1 / 60
 BUSY_RETRY_S = 2.0
 
@@ -141,15 +141,22 @@ class Identity:
         try:
             if await self._devices.knows(user, device):
                 return await self._tried(attempt, self.hashes.run)
-            async with self._in_line(attempt.network):
-                left = self._neighbors.left(attempt.network, time.monotonic())
-                if left >= 1:
-                    clean = left >= NETWORK_FAILURES - SUSPICIOUS + 1
-                    return await self._tried(attempt, self.hashes.run if clean else self.hashes.run_last)
-            with self._place_of_stranger():
-                return await self._tried(attempt, self.hashes.run_last)
+            try:
+                return await self._tried_unknown(attempt)
+            except (PoolBusyError, Refusal):
+                self._neighbors.hold(attempt.network, time.monotonic())  # or who goes on guessing is forgiven for it
+                raise
         except PoolBusyError:
             raise self._refused("A07", user, attempt.key, BUSY_RETRY_S) from None
+
+    async def _tried_unknown(self, attempt: _Attempt) -> tuple[str, Session]:
+        async with self._in_line(attempt.network):
+            left = self._neighbors.left(attempt.network, time.monotonic())
+            if left >= 1:
+                clean = left >= NETWORK_FAILURES - SUSPICIOUS + 1
+                return await self._tried(attempt, self.hashes.run if clean else self.hashes.run_last)
+        with self._place_of_stranger():
+            return await self._tried(attempt, self.hashes.run_last)
 
     async def _tried(self, attempt: _Attempt, run: Callable[..., Awaitable[_Proof | None]]) -> tuple[str, Session]:
         user, device, key, network = attempt.user, attempt.device, attempt.key, attempt.network

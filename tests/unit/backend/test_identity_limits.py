@@ -38,6 +38,20 @@ def test_strangers_without_end_do_not_fill_the_memory():
     assert len(buckets._levels) == 100
 
 
+def test_a_bucket_that_is_held_gets_nothing_back_for_less_than_a_whole_wait():
+    buckets = Buckets(burst=2, per_s=1 / 60)
+    buckets.hold("new", 0)
+    assert buckets.left("new", 0) == 2
+    for _ in range(2):
+        buckets.take("guesser", 0)
+    for at_s in range(30, 3600, 30):
+        buckets.hold("guesser", at_s)
+        assert buckets.left("guesser", at_s) < 1
+    assert buckets.left("guesser", 3570 + 60) == pytest.approx(1)
+    buckets.hold("guesser", 3570 + 61)
+    assert buckets.left("guesser", 3570 + 61) > 1, "what came back while nobody came stays"
+
+
 @pytest.mark.parametrize("name", list(LOCKS))
 def test_every_lock_closes_at_its_count_and_opens_when_its_oldest_failure_is_past(name: str):
     lock = LOCKS[name]

@@ -727,6 +727,26 @@ def test_who_shares_a_network_with_one_who_mistyped_does_not_wait_with_the_guess
 
 
 @on_sqlite
+@pytest.mark.usefixtures("issued")
+def test_a_network_that_guesses_on_while_it_is_turned_away_is_not_forgiven(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(login, "STRANGERS", 0)
+
+    async def story(door: Door) -> tuple[set[str], str]:
+        await _guess(door, ABROAD.format(1))
+        door.identity._neighbors._per_s = 2.0  # an attempt in half a second, and not in a minute
+        answers = set()
+        for n in range(10):
+            answers.add(await door.try_("000000", device=f"y{n}", address=ABROAD.format(2)))
+            await asyncio.sleep(0.15)
+        await asyncio.sleep(0.6)
+        return answers, await door.try_("000000", device="z", address=ABROAD.format(2))
+
+    assert _in(database, story) == ({"A07"}, "A03")
+
+
+@on_sqlite
 def test_a_known_device_is_no_stranger_whichever_process_let_it_in(
     database: Database, issued: dict[str, pins.Issued], monkeypatch: pytest.MonkeyPatch
 ):
