@@ -103,9 +103,11 @@ class Chairs:
 
     def _mistype(self, account: Account, due: float, phase: str) -> None:
         wrong = f"{(int(account.pin) + 1) % 1_000_000:06d}"
-        status, wait_s = self._ask(account, wrong)
+        _, wait_s = self._ask(account, wrong)
+        time.sleep(wait_s)
+        status, wait_s = self._ask(account, account.pin)
         while status != "200" and time.monotonic() - due < TRIES_FOR_S:
-            time.sleep(wait_s)
+            time.sleep(max(1.0, wait_s))
             status, wait_s = self._ask(account, account.pin)
         took = time.monotonic() - due if status == "200" else math.inf
         with self._lock:
