@@ -147,8 +147,8 @@ def test_a_server_that_resets_is_a_reset_for_the_client(proxy: Proxy, echo: Echo
 
 
 def test_a_server_that_is_not_there_is_a_reset_for_the_client(tmp_path: Path):
-    with Proxy(tmp_path / "nobody") as proxy, closing(connected(proxy)) as client:
-        with pytest.raises(ConnectionResetError):
+    with Proxy(tmp_path / "nobody") as proxy:
+        with pytest.raises(ConnectionResetError), closing(connected(proxy)) as client:  # or before connect() returns
             client.recv(1)
         with pytest.raises(UnfinishedError, match="a proxy could not be set up"), Proxy(tmp_path / "x", tmp_path):
             raise AssertionError("it listens on a folder")
