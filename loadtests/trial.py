@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
@@ -87,6 +87,25 @@ class Sample:
         at = (np.arange(1, int(self.seconds / every_s) + 1) * every_s * SECOND).astype(np.int64)
         due, gone = np.sort(self.due), np.sort(np.maximum(self.done, self.due))
         return np.asarray(np.searchsorted(due, at) - np.searchsorted(gone, at, side="right"), np.int64)
+
+    def by_second(self, every_s: float = 1.0) -> Iterator[dict[str, Any]]:
+        """By the second in which requests were due: how many, how many answered well, their latencies, the backlog."""
+        count = max(1, math.ceil(self.seconds / every_s))
+        second = np.minimum((self.due / (every_s * SECOND)).astype(np.int64), count - 1)
+        order = np.argsort(second, kind="stable")
+        cuts = np.searchsorted(second[order], np.arange(count + 1))
+        backlog = self.backlog(every_s)
+        for k in range(count):
+            rows = order[cuts[k] : cuts[k + 1]]
+            latencies = np.sort(self.latency_s[rows])
+            yield {
+                "second": k * every_s,
+                "due": len(rows),
+                "good": int(np.count_nonzero(self.ok[rows])),
+                "p50_s": finite_quantile(latencies, 0.5),
+                "p99_s": finite_quantile(latencies, 0.99),
+                "backlog": int(backlog[k]) if k < len(backlog) else None,
+            }
 
     def histogram(self) -> HdrHistogram:
         """Latencies from due of what was answered well, in µs, to three digits; it encodes to HdrHistogram's format."""
@@ -290,6 +309,12 @@ class Trial:
             },
             "void": self.void,
         }
+
+
+def finite_quantile(ordered: Floats, q: float) -> float | None:
+    """Of sorted latencies; None where there are none, or where it was never answered well."""
+    value = _quantile(ordered, q) if len(ordered) else math.inf
+    return value if math.isfinite(value) else None
 
 
 def _quantile(ordered: Floats, q: float) -> float:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from loadtests import reconciliation
 from loadtests.breaking_point import Tried
 from loadtests.commands.run import Asked, Run, told
-from loadtests.report import junit, run_folder
+from loadtests.report import break_files, junit, run_folder
 from loadtests.report.answer import answer
 from loadtests.report.words import per_s, span
 from loadtests.search import finding
@@ -75,7 +75,7 @@ def run(asked: Break) -> int:
         [_sentence(one) for one in found],
         checks if this.requirements else kept,
     )
-    this.keep(lambda folder: run_folder.write_break(folder, points, _about(this, found, ledger)), checks)
+    this.keep(lambda folder: break_files.write(folder, points, _about(this, found, ledger)), checks)
     if ended is not None and not isinstance(ended, KeyboardInterrupt):
         told(str(ended))
     if lost := junit.exit_code(kept):  # whatever else happened

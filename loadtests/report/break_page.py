@@ -26,7 +26,7 @@ from loadtests.report.drawing import (
     unanswered,
 )
 from loadtests.report.frame import faults_table, framed, ledger_chapter, objective_of_latency, under
-from loadtests.report.run_folder import About, Fault, per_second
+from loadtests.report.run_folder import About, Fault
 from loadtests.report.words import (
     flow_name,
     latency,
@@ -386,7 +386,7 @@ def _time_chapter(point: BreakingPoint, about: About, faults: Sequence[Fault], p
     for tried in point.trials:
         if not isinstance(tried.trial, Trial):
             continue
-        for second in per_second(tried.trial.sample):
+        for second in tried.trial.sample.by_second():
             at.append(tried.at_s + second["second"] + 0.5)
             width = min(1.0, max(0.2, tried.trial.seconds - second["second"]))
             offered.append(second["due"] / width)

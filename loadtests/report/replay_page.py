@@ -11,10 +11,10 @@ import numpy.typing as npt
 from loadtests.report.answer import with_ledger
 from loadtests.report.drawing import RIGHT, Course, line
 from loadtests.report.frame import faults_table, framed, ledger_chapter, resources_chapter, under, void_notice
-from loadtests.report.run_folder import About, Fault, quantile
+from loadtests.report.run_folder import About, Fault
 from loadtests.report.words import latency, length, share, significant
 from loadtests.traffic.replay import Replayed
-from loadtests.trial import SECOND
+from loadtests.trial import SECOND, finite_quantile
 from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
 from simulation.report.plot import Key, Sheet, color
@@ -202,8 +202,8 @@ def _load(found: Replayed, about: About) -> Chapter:
         part = order[cuts[k] : cuts[k + 1]]
         latencies = np.sort(sample.latency_s[part])
         good.append(float(np.count_nonzero(sample.ok[part])) / real_s)
-        p50.append(quantile(latencies, 0.5))
-        p99.append(quantile(latencies, 0.99))
+        p50.append(finite_quantile(latencies, 0.5))
+        p99.append(finite_quantile(latencies, 0.99))
         if len(part) and p99[-1] is None:
             bad_at.append(at[k])
     busiest = max(range(count), key=lambda k: offered[k])
@@ -255,7 +255,7 @@ def _by_half_hours(found: Replayed, begins: float, ends: float) -> list[list[str
             rows.append([clock(first), "0", "", "", ""])
             continue
         errors = 1 - float(np.mean(sample.ok[within]))
-        shown = [latency(quantile(latencies, q)) for q in (0.5, 0.99)]
+        shown = [latency(finite_quantile(latencies, q)) for q in (0.5, 0.99)]
         rows.append([clock(first), number(len(latencies)), *shown, Cell(share(errors), "outside" if errors else "")])
     return rows
 
@@ -269,12 +269,12 @@ def _operations(found: Replayed) -> Chapter:
         if not len(part):
             continue
         latencies = np.sort(part.latency_s)
-        p99 = quantile(latencies, 0.99)
+        p99 = finite_quantile(latencies, 0.99)
         if (p99 if p99 is not None else math.inf) > worst:
             slowest, worst = name, p99 if p99 is not None else math.inf
         errors = 1 - float(np.mean(part.ok))
         sent = float(np.mean(part.attempts))
-        shown = [latency(quantile(latencies, q)) for q in (0.5, 0.99, 1.0)]
+        shown = [latency(finite_quantile(latencies, q)) for q in (0.5, 0.99, 1.0)]
         failed = Cell(share(errors), "outside" if errors else "")
         rows.append([name, number(len(part)), *shown, failed, f"{sent:.2f}"])
     table = Table("operations-table", "By operation",

@@ -1,4 +1,4 @@
-"""The folder of a load test: begun as DIR.partial, renamed to DIR when it is whole; what a run came to, as files.
+"""The folder of a load test: begun as DIR.partial, renamed to DIR when it is whole; what every kind of run has in it.
 
 Knows nothing of how load is made, nor of what a page looks like.
 """
@@ -6,13 +6,11 @@ Knows nothing of how load is made, nor of what a page looks like.
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 import shutil
-import statistics
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,29 +18,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from loadtests.trial import SECOND, Sample, Trial
 from simulation.errors import InputError
 from simulation.experiment.run_file import ROSTER_FILE, RUN_FILE, scenario_table, uses_roster_file
 
 if TYPE_CHECKING:
-    from loadtests.breaking_point import BreakingPoint, Tried
     from simulation.scenario import Scenario
 
 REPORT_FILE = "report.html"
 RESULT_FILE = "result.json"
-CURVE_FILE = "curve.json"
-TRIALS_FILE = "trials.parquet"
-SECONDS_FILE = "seconds.parquet"
 LEDGER_FILE = "ledger.json"
 LEDGER_FOLDER = "ledger"  # below DIR.partial, then DIR: what every process kept of acknowledged writes
 TABLE = "load"  # of run.toml: by it a folder of a load test is told from others
-CURVE_FORMAT = 1
-_ABOUT_THE_SAME = 1.02  # loads that differ by less make one point of the curve
 _PACKAGES = ("caucus-trial-run", "locust", "gevent", "httptools", "numpy", "scipy", "psutil")
-_CURVE_ORDER = ("mix", "report")  # whose curve is curve.json where there are several
 
 
 @cache
@@ -169,8 +156,8 @@ def finish(folder: Path, about: About, result: Mapping[str, Any], write: Callabl
     if about.roster is not None:
         (partial / ROSTER_FILE).write_bytes(about.roster)
     if about.ledger is not None:
-        _write_json(partial / LEDGER_FILE, about.ledger)
-    _write_json(partial / RESULT_FILE, {**_about_json(about), **result})
+        write_json(partial / LEDGER_FILE, about.ledger)
+    write_json(partial / RESULT_FILE, {**_about_json(about), **result})
     write(partial)
     path = folder.resolve()
     replaced = path.with_name(path.name + ".replaced")
@@ -224,124 +211,7 @@ def _about_json(about: About) -> dict[str, Any]:
     }
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
+    """As people can read it; nothing that is not finite."""
     text = json.dumps(value, ensure_ascii=False, indent=1, default=str, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8", newline="")
-
-
-# A breaking point
-
-
-def write_break(folder: Path, points: Sequence[BreakingPoint], about: About) -> None:
-    """The folder of a search: report, result, trials, seconds, ledger, response curves, run.toml."""
-    result = {"points": [{**point.as_json(), "night_per_s": point.night_per_s} for point in points]}
-
-    def write(place: Path) -> None:
-        from loadtests.report.break_page import page
-
-        curves = {point.flow: curve(point, about.target) for point in points}
-        for flow, found in curves.items():
-            if len(curves) > 1:
-                _write_json(place / f"curve-{flow}.json", found)
-        if curves:
-            first = next((flow for flow in _CURVE_ORDER if flow in curves), next(iter(curves)))
-            _write_json(place / CURVE_FILE, curves[first])
-        write_trials(place, points)
-        (place / REPORT_FILE).write_text(page(points, about), encoding="utf-8", newline="")
-
-    finish(folder, about, result, write)
-
-
-def write_trials(place: Path, points: Sequence[BreakingPoint]) -> None:
-    """trials.parquet, a row a trial; seconds.parquet, a row a second of each."""
-    import polars as pl
-
-    trials, seconds = [], []
-    for point in points:
-        for number, tried in enumerate(point.trials):
-            row = tried.as_json()
-            row["objectives"] = "; ".join(found.shown for found in tried.judgement.broken)
-            trials.append({"flow": point.flow, "trial": number, "night_per_s": point.night_per_s, **row})
-            if isinstance(tried.trial, Trial):
-                seconds += [
-                    {"flow": point.flow, "trial": number, "at_s": tried.at_s + second["second"], **second}
-                    for second in per_second(tried.trial.sample)
-                ]
-    pl.DataFrame(trials, infer_schema_length=None).write_parquet(place / TRIALS_FILE)
-    pl.DataFrame(seconds, infer_schema_length=None).write_parquet(place / SECONDS_FILE)
-
-
-def per_second(sample: Sample, every_s: float = 1.0) -> Iterator[dict[str, Any]]:
-    """Requests by the second in which they were due: how many, how many answered well, their latencies, the backlog."""
-    count = max(1, math.ceil(sample.seconds / every_s))
-    second = np.minimum((sample.due / (every_s * SECOND)).astype(np.int64), count - 1)
-    order = np.argsort(second, kind="stable")
-    cuts = np.searchsorted(second[order], np.arange(count + 1))
-    backlog = sample.backlog(every_s)
-    for k in range(count):
-        rows = order[cuts[k] : cuts[k + 1]]
-        latencies = np.sort(sample.latency_s[rows])
-        yield {
-            "second": k * every_s,
-            "due": len(rows),
-            "good": int(np.count_nonzero(sample.ok[rows])),
-            "p50_s": quantile(latencies, 0.5),
-            "p99_s": quantile(latencies, 0.99),
-            "backlog": int(backlog[k]) if k < len(backlog) else None,
-        }
-
-
-def quantile(ordered: npt.NDArray[np.float64], q: float) -> float | None:
-    """Of sorted latencies; None where there are none, or where it was never answered well."""
-    if not len(ordered):
-        return None
-    value = float(ordered[min(len(ordered), max(1, math.ceil(round(q * len(ordered), 9)))) - 1])
-    return value if math.isfinite(value) else None
-
-
-# The response curve
-
-
-def curve(point: BreakingPoint, target: str) -> dict[str, Any]:
-    """How a backend answers at each load that was tried: what a scenario names under [app.backend]."""
-    low, high = point.requests_per_s
-    return {
-        "format": CURVE_FORMAT,
-        "flow": point.flow,
-        "target": target,
-        "night_per_s": point.night_per_s,
-        "capacity_per_s": round(math.sqrt(low * high) if high else low, 3),
-        "points": [_curve_point(group) for group in _about_one_load(point.trials)],
-    }
-
-
-def _about_one_load(trials: Sequence[Tried]) -> list[list[Tried]]:
-    """Trials that count, grouped by load, ascending."""
-    groups: list[list[Tried]] = []
-    for tried in sorted((one for one in trials if one.counts), key=lambda one: one.trial.offered_per_s):
-        if groups and tried.trial.offered_per_s <= groups[-1][0].trial.offered_per_s * _ABOUT_THE_SAME:
-            groups[-1].append(tried)
-        else:
-            groups.append([tried])
-    return groups
-
-
-def _curve_point(group: Sequence[Tried]) -> dict[str, Any]:
-    """The median of repeated trials. Quantiles are of what was answered well: the rest is in the error share."""
-    latencies = [_answered_s(tried) for tried in group]
-    found: dict[str, Any] = {"offered_per_s": round(statistics.median(t.trial.offered_per_s for t in group), 3)}
-    for name, q in (("p50_ms", 0.5), ("p90_ms", 0.9), ("p95_ms", 0.95), ("p99_ms", 0.99)):
-        found[name] = round(statistics.median(1000 * (quantile(row, q) or 0.0) for row in latencies))
-    found["error_share"] = round(statistics.median(tried.trial.error_share for tried in group), 6)
-    return found
-
-
-def _answered_s(tried: Tried) -> npt.NDArray[np.float64]:
-    """Latencies of good answers; where there were none, how long people waited for the bad ones."""
-    trial = tried.trial
-    if isinstance(trial, Trial):
-        sample = trial.sample
-        waited = np.asarray((sample.done - sample.due) / SECOND, float)
-        return np.sort(waited[sample.ok] if np.any(sample.ok) else waited[sample.done >= 0])
-    shares = np.linspace(0, 1, 201)[1:] * trial.goodput_share
-    return np.array([trial.latency_s(float(share)) for share in shares])

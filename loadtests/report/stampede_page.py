@@ -17,10 +17,10 @@ from loadtests.report.frame import (
     resources_chapter,
     void_notice,
 )
-from loadtests.report.run_folder import About, quantile
+from loadtests.report.run_folder import About
 from loadtests.report.words import latency, length, per_s, sentence, share, significant
 from loadtests.traffic.stampede import PUBLIC, REPORTS, Stampeded
-from loadtests.trial import SECOND
+from loadtests.trial import SECOND, finite_quantile
 from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
 from simulation.report.plot import Key, Sheet, color
@@ -109,7 +109,7 @@ def _over_time(found: Stampeded, about: About) -> Chapter:
     offered = np.bincount(second, minlength=count).astype(float).tolist()
     good = np.bincount(second[sample.ok], minlength=count).astype(float).tolist()
     p99 = {
-        who: [quantile(np.sort(sample.latency_s[(second == k) & mine]), 0.99) for k in range(count)]
+        who: [finite_quantile(np.sort(sample.latency_s[(second == k) & mine]), 0.99) for k in range(count)]
         for who, mine in ((PUBLIC, public), (REPORTS, ~public))
     }
     bad = [at[k] for k in range(count) if np.any(~sample.ok[second == k])]

@@ -15,9 +15,8 @@ import numpy as np
 
 from loadtests.breaking_point import SearchEndedError
 from loadtests.generator.processes import GeneratorError
-from loadtests.report.run_folder import quantile
 from loadtests.traffic.drift import Drift, drift
-from loadtests.trial import Trial
+from loadtests.trial import Trial, finite_quantile
 from simulation.errors import UnfinishedError
 
 if TYPE_CHECKING:
@@ -153,8 +152,8 @@ def _stretch(trial: Trial, at_s: float) -> Stretch:
         seconds=trial.seconds,
         requests=trial.requests,
         good=int(np.count_nonzero(trial.sample.ok)),
-        p50_s=quantile(latencies, 0.5),
-        p99_s=quantile(latencies, 0.99),
+        p50_s=finite_quantile(latencies, 0.5),
+        p99_s=finite_quantile(latencies, 0.99),
         used=dict(trial.resources),
         void=trial.void,
         problems=dict(trial.sample.problems),

@@ -130,7 +130,7 @@ def test_a_soak_shows_its_metrics_while_it_runs_and_tests_every_figure_for_drift
     looking = threading.Thread(target=look)
     looking.start()
     try:
-        told = ["--hours", "0.005", "--flow", "results", "--nights", "10", "--readers", "100"]
+        told = ["--hours", "0.003", "--flow", "results", "--nights", "10", "--readers", "100"]
         shown = ["--prometheus", address, "--objective", "p99(latency) < 60 s"]
         done = run(place, backend, "soak", *told, *shown, "--out", str(out))
     finally:

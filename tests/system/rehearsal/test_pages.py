@@ -170,10 +170,13 @@ def test_the_trainer_holds_everybody_and_lets_them_go(browser: Browser, server: 
     expect(page.locator("#held")).to_contain_text("holds everybody")
     desk.get_by_role("button", name="Let go").click()
     expect(page.locator("#held")).to_be_empty()
-    for help_given in ("Hints", "Worked arithmetic"):
-        desk.get_by_role("button", name=help_given).click()
+    hints, worked = (desk.get_by_role("button", name=name) for name in ("Hints", "Worked arithmetic"))
+    for help_given in (hints, worked):
+        help_given.click()
+        expect(help_given).to_have_attribute("aria-pressed", "false")
     expect(page.locator("#steps details")).to_have_count(0)
-    desk.get_by_role("button", name="Hints").click()
+    hints.click()
+    expect(hints).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#steps details").first).to_be_visible()
     page.context.close()
     desk.context.close()

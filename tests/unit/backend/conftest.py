@@ -13,8 +13,10 @@ import sqlalchemy as sa
 
 from loadtests.backend import storage
 from loadtests.backend.embedded import EmbeddedPostgres
+from loadtests.backend.identity import login, pins
 from loadtests.backend.storage import Database
 from simulation.scenario import Scenario, load
+from tests.unit.backend.running_service import CHEAP, STAFF
 
 # Site 0001 elects 5, 0002 elects 1, 0003 elects 2, 0004 is a satellite. The groups are those of iowa-2020.
 ROSTER = """county,precinct,kind,delegates,attendance,district
@@ -117,6 +119,20 @@ def connect(database_url: str, tmp_path: Path) -> Iterator[Callable[[], Database
 def database(connect: Callable[[], Database]) -> Database:
     """That database, open."""
     return connect()
+
+
+@pytest.fixture
+def issued(database: Database, tmp_path: Path) -> dict[str, pins.Issued]:
+    """PINs for every site and for the staff of that state, by user."""
+    made = pins.make((site.code for site in database.sites()), STAFF, ["reviewer"])
+    pins.issue(database, made, tmp_path / "pins.csv", CHEAP, lambda done, of, now: None)
+    return {one.user: one for one in made}
+
+
+@pytest.fixture
+def guesses_need_no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No suspect makes the next one wait."""
+    monkeypatch.setattr(login, "SUSPECTS_REST_S", 0.0)
 
 
 _numbers = iter(range(1, 1_000_000))

@@ -9,8 +9,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from loadtests.report import run_folder
-from loadtests.report.run_folder import About, Fault, begin, curve, forget, write_break
+from loadtests.report import break_files, run_folder
+from loadtests.report.break_files import curve
+from loadtests.report.run_folder import About, Fault, begin, forget
 from simulation.errors import InputError
 from tests.unit.loadtests.load_runs import CLEAN, about, point, scenario
 
@@ -24,7 +25,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (ledger / "ledger-1.jsonl").write_text("{}\n", encoding="utf-8")
     told = About.of(scenario(), "break", 7, "caucus loadtest break iowa-2020", "our own backend", ledger=CLEAN,
                     faults=(Fault("stall clients", 10.0, 12.0),))  # fmt: skip
-    write_break(out, [point()], told)
+    break_files.write(out, [point()], told)
     return out
 
 
@@ -95,7 +96,7 @@ def test_the_response_curve_is_what_a_scenario_reads():
 
 def test_several_flows_have_a_curve_each_and_the_mix_stands_for_all(tmp_path: Path):
     out = tmp_path / "run"
-    write_break(out, [point("login"), point("mix", 90.0)], about("break"))
+    break_files.write(out, [point("login"), point("mix", 90.0)], about("break"))
     assert json.loads((out / "curve-login.json").read_text())["flow"] == "login"
     assert json.loads((out / "curve.json").read_text())["flow"] == "mix"
 
