@@ -12,12 +12,12 @@ _BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "rehearsal.py"
 
 def test_thirty_live_volunteers_see_what_they_did_at_once() -> None:
     """Times are held against more than the benchmark's limit: others use the machine while tests run."""
-    command = [sys.executable, str(_BENCHMARK), "--people", "30", "--every", "2", "--seconds", "12"]
+    command = [sys.executable, str(_BENCHMARK), "--people", "30", "--every", "2", "--seconds", "8"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     found = json.loads(done.stdout)
-    assert found["actions"] == 180
+    assert found["actions"] == 120
     assert found["missing"] == 0
-    assert found["update_ms"]["count"] == 180
+    assert found["update_ms"]["count"] == 120
     assert found["update_ms"]["p50"] < 300
     assert found["update_ms"]["p95"] < 1500
     assert found["board_missing"] == 0
