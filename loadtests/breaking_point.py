@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loadtests.objectives import Judgement, Objective, Trial, judge
+from simulation.errors import UnfinishedError
 
 if TYPE_CHECKING:
     from loadtests.search.recovery import Recovery
@@ -35,6 +36,7 @@ BUDGET_S = 240.0
 WIDTH = 0.05  # of the interval, as a share of its low end
 CONFIDENCE = 0.95
 BROKEN_OFF = "it was broken off"  # why an answer is no better, after Ctrl-C
+STAYS_DOWN = "the backend did not come back within a minute of rest after it was overloaded"
 LEAST_PER_S = 1.0  # below this nothing is searched
 USED_UP = 0.9  # of one core or disk: then it is what ran out
 _TRIES = 2  # voided so often in a row at one load: the generator cannot give it
@@ -52,19 +54,28 @@ class Tried(NamedTuple):
     rate_per_s: float  # asked for
     trial: Trial
     judgement: Judgement
+    load_at_s: float | None = None  # when its first second began: after `at_s`, for it is prepared first
+    seed: int | None = None  # of its arrivals, where they are drawn from one
 
     @property
     def counts(self) -> bool:
         """Whether it says where the backend breaks."""
         return self.trial.void is None and self.kind != "probe"
 
+    @property
+    def begins_s(self) -> float:
+        """When load began, from the start of the search."""
+        return self.at_s if self.load_at_s is None else self.load_at_s
+
     def as_json(self) -> dict[str, Any]:
-        """Flat, but for the objectives."""
+        """Flat, but for the objectives, the resources and the problems."""
         trial = self.trial
         return {
             "kind": self.kind,
             "at_s": round(self.at_s, 3),
+            "load_at_s": round(self.begins_s, 3),
             "took_s": round(self.took_s, 3),
+            "seed": self.seed,
             "rate_per_s": self.rate_per_s,
             "seconds": trial.seconds,
             "requests": trial.requests,
@@ -78,6 +89,8 @@ class Tried(NamedTuple):
             "lost": trial.lost,
             "void": trial.void,
             "holds": None if trial.void else self.judgement.holds,
+            **_of_the_generator(trial),
+            "resources": {name: float(value) for name, value in trial.resources.items()},
             "objectives": self.judgement.as_json(),
         }
 
@@ -96,6 +109,9 @@ class BreakingPoint:
     seconds: float
     trials: tuple[Tried, ...]
     recoveries: tuple[Recovery, ...] = field(default=())
+    broken_off: bool = False  # by Ctrl-C, however good the answer already was
+    failed: str | None = None  # what went wrong on the way: what was found until then stands
+    recovery_unknown: str | None = None  # why it is not known how it comes back; None: it is, or `recoveries` say why
 
     @property
     def nights(self) -> tuple[float, float | None] | None:
@@ -121,6 +137,14 @@ class BreakingPoint:
         """Whether an overload that is over keeps it down, with or without retries; None: not measured."""
         known = [found.metastable for found in self.recoveries if found.metastable is not None]
         return any(known) if known else None
+
+    @property
+    def no_recovery(self) -> str | None:
+        """Why there is no time to recovery, where it is not metastable; None: there is one, or nobody says why."""
+        if self.recovery_s is not None or self.metastable:
+            return None
+        said = next((found.why for found in self.recoveries if not found.retries), None)
+        return said or self.recovery_unknown
 
     def meets(self, requirement: Objective) -> bool:
         """Whether "nights >= 5", "recovery < 30 s" holds; what is not known, or not valid, meets nothing."""
@@ -150,15 +174,26 @@ class BreakingPoint:
             "confidence": CONFIDENCE,
             "recovery_s": self.recovery_s,
             "metastable": self.metastable,
+            "recovery_unknown": self.recovery_unknown,
             "recoveries": [found.as_json() for found in self.recoveries],
+            "broken_off": self.broken_off,
+            "failed": self.failed,
             "seconds": self.seconds,
             "trials": [tried.as_json() for tried in self.trials],
         }
 
 
 def used_up(trial: Trial) -> str | None:
-    """What a backend had no more of: a whole core of a process that was watched, the disk, or else a core at all."""
-    used = {name: share for name, share in trial.resources.items() if name.endswith((".cpu", ".disk"))}
+    """What a backend had no more of: a whole core of a process that was watched, the disk, or else a core at all.
+
+    Of several processes the busiest counts: four that use a third of a core each have room. The generator's own are
+    no part of the backend.
+    """
+    used = {
+        name: trial.resources.get(f"{name}_busiest", share)
+        for name, share in trial.resources.items()
+        if name.endswith((".cpu", ".disk")) and not name.startswith("generator.")
+    }
     full = [name for name, share in used.items() if share >= USED_UP]
     return max(full, key=lambda name: (not name.startswith("machine.cpu"), used[name]), default=None)
 
@@ -179,12 +214,17 @@ def search(
     told: Callable[[Tried], None] = lambda tried: None,
     rest: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
+    lengths: tuple[float, ...] | None = None,
+    seed: Callable[[], int | None] = lambda: None,
 ) -> BreakingPoint:
     """The breaking point: doubling from `start_per_s` to bracket it, then trials where they tell most.
 
     `probe` measures the few requests that show whether a backend is well again; without it, `measure` does.
     `most_per_s` is never exceeded. `more_workers` is asked after a void trial, and says whether the generator is
-    stronger now. `ran_out` names what a backend that broke had no more of. `told` hears of every trial.
+    stronger now. `ran_out` names what a backend that broke had no more of. `told` hears of every trial. `lengths` are
+    those of trials, the shortest first; None: LENGTHS_S. `seed` tells that of the last trial's arrivals.
+
+    Where a trial fails (UnfinishedError), what was found until then is the answer; there is none before the first.
     """
     state = _Search(
         measure,
@@ -198,20 +238,29 @@ def search(
         told,
         rest,
         clock,
+        LENGTHS_S if lengths is None else lengths,
+        seed,
     )
+    broken_off, failed = False, None
     try:
         state.bracket()
         state.narrow(width)
     except SearchEndedError as ended:
         state.ended = str(ended)
     except KeyboardInterrupt:
-        state.ended = BROKEN_OFF
+        state.ended, broken_off = BROKEN_OFF, True
+    except UnfinishedError as error:
+        if not state.trials:
+            raise
+        failed = str(error)
     low, high = state.interval()
     limited_by, valid, why = state.limit(low, high, width)
+    if failed is not None:
+        valid, why = False, failed
     broke = Counter(f.objective.text for t in state.trials if t.counts for f in t.judgement.broken)
     return BreakingPoint(
         flow, (low, high), night_per_s, valid, why, limited_by, tuple(text for text, _ in broke.most_common()),
-        clock() - state.began, tuple(state.trials),
+        clock() - state.began, tuple(state.trials), broken_off=broken_off, failed=failed,
     )  # fmt: skip
 
 
@@ -286,6 +335,8 @@ class _Search:
     told: Callable[[Tried], None]
     rest: Callable[[float], None]
     clock: Callable[[], float]
+    lengths: tuple[float, ...]
+    seed: Callable[[], int | None]
     began: float = field(init=False)
     trials: list[Tried] = field(default_factory=list)
     holds_at: float | None = None  # the ends of the bracket
@@ -301,9 +352,10 @@ class _Search:
         """Doubles until it breaks, or halves until it holds."""
         rate, doubted = min(self.start_per_s, self.most_per_s), False
         while True:
-            tried = self.tried("bracket", rate, SHORT_S)
+            tried = self.tried("bracket", rate, self.lengths[0])
             if tried is not None and not tried.judgement.holds and not _is_overloaded(tried.trial):
-                tried = self.tried("bracket", rate, SHORT_S)  # a hiccup of the machine, or a limit far below capacity?
+                # a hiccup of the machine, or a limit far below capacity?
+                tried = self.tried("bracket", rate, self.lengths[0])
             if tried is not None and tried.judgement.holds:
                 self.holds_at = rate
             elif tried is not None:
@@ -338,9 +390,9 @@ class _Search:
             self.make_well()
             tail_s, broken_costs_s = self.price_of_breaking
             tail_s = max(tail_s, _TAIL_S)
-            if self.left_s < SHORT_S + tail_s:
+            if self.left_s < self.lengths[0] + tail_s:
                 return
-            rate, seconds = belief.next_trial(self.guess_per_s, self.left_s - tail_s, broken_costs_s)
+            rate, seconds = belief.next_trial(self.guess_per_s, self.left_s - tail_s, broken_costs_s, self.lengths)
             rate = min(rate, self.most_per_s, 0.98 * self.ceiling_per_s)
             if self.tried("narrow", rate, seconds) is not None and rate > 0.9 * self.ceiling_per_s:
                 self.ceiling_per_s = math.inf  # it can, it only had a bad moment
@@ -367,7 +419,11 @@ class _Search:
     def keep(self, kind: Kind, rate: float, seconds: float) -> Tried:
         at = self.clock() - self.began
         trial = (self.probe if kind == "probe" else self.measure)(rate, seconds)
-        tried = Tried(kind, at, self.clock() - self.began - at, rate, trial, judge(trial, self.objectives))
+        began = getattr(trial, "begins_s", None)  # on the same clock, of trials that know it
+        tried = Tried(
+            kind, at, self.clock() - self.began - at, rate, trial, judge(trial, self.objectives),
+            at if began is None else began - self.began, self.seed(),
+        )  # fmt: skip
         self.trials.append(tried)
         self.told(tried)
         return tried
@@ -392,7 +448,7 @@ class _Search:
         if self.unwell and self.left_s < seconds:
             raise self.over
         if self.unwell:
-            raise SearchEndedError("the backend did not come back within a minute of rest after it was overloaded")
+            raise SearchEndedError(STAYS_DOWN)
 
     @property
     def belief(self) -> _Belief:
@@ -511,7 +567,9 @@ class _Belief:
         low, high = np.interp([tail, 1 - tail], below, self.points)
         return math.exp(low), math.exp(high)
 
-    def next_trial(self, guess_per_s: float | None, longest_s: float, broken_costs_s: float) -> tuple[float, float]:
+    def next_trial(
+        self, guess_per_s: float | None, longest_s: float, broken_costs_s: float, lengths: Sequence[float]
+    ) -> tuple[float, float]:
         """The load and the length of the trial that, a second, is expected to narrow the interval most."""
         likely = self.weights
         if guess_per_s is not None:
@@ -519,8 +577,8 @@ class _Belief:
             likely = likely * (0.01 + np.exp(-0.5 * off**2))[:, None]
             likely = likely / likely.sum()
         low, high = (math.log(end) for end in self.interval(0.99))
-        best, most = (math.exp((low + high) / 2), STEP_S), -math.inf
-        for seconds in LENGTHS_S:
+        best, most = (math.exp((low + high) / 2), lengths[-1]), -math.inf
+        for seconds in lengths:
             if seconds > longest_s:
                 continue
             for at in np.linspace(low, high, self.CANDIDATES):
@@ -557,6 +615,14 @@ def _usual_luck(evidence: Sequence[Tried]) -> float:
         if not _is_overloaded(tried.trial)
     )
     return 2.5 if by_latency else 1.3
+
+
+def _of_the_generator(trial: Trial) -> dict[str, Any]:
+    """How well load was made, and why requests failed: of trials that know it."""
+    names = ("lateness_p99_s", "generator_cpu", "sent_share")
+    known = {name: float(getattr(trial, name)) for name in names if hasattr(trial, name)}
+    sample = getattr(trial, "sample", None)
+    return known if sample is None else {**known, "problems": dict(sample.problems)}
 
 
 def _finite(value: float) -> float | None:

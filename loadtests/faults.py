@@ -10,6 +10,7 @@ import contextlib
 import os
 import resource
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from simulation.scenario import Scenario
 
 _LOCK_TRIES = 20
+_LISTENS_WITHIN_S = 2.0
 _STARTS_WITHIN_S, _STARTS_EVERY_S = 20.0, 0.2
 _TAKES_BACK_WITHIN_S = 90.0  # a killed service is ready again
 
@@ -64,6 +66,19 @@ class Plan:
     def __bool__(self) -> bool:
         return bool(self.faults)
 
+    @property
+    def has_times(self) -> bool:
+        """Whether any begins or ends while load is made: it weighs more in a short trial than in a long one."""
+        return any(fault.at or fault.lasts is not None or fault.is_moment for fault in self.faults)
+
+    def too_late_for(self, seconds: float) -> list[str]:
+        """Those that would never happen in a trial of so many seconds, in words."""
+        return [
+            f"{fault.text}: a trial lasts {seconds:g} s, so that it would never happen"
+            for fault in self.faults
+            if fault.at >= seconds * 1000
+        ]
+
     @contextmanager
     def around(self, backend: Launched | None, target: Target) -> Iterator[Target]:
         """Put proxies where faults need them, and yield the target that clients are to load.
@@ -81,7 +96,7 @@ class Plan:
             through = target
             cores = os.sched_getaffinity(0) - backend.cores if backend is not None and backend.cores else frozenset()
             if any(fault.place == "clients" for fault in self.faults):
-                proxy = stack.enter_context(Proxy((target.addresses[0], target.port), cores=cores))
+                proxy = stack.enter_context(Proxy((_answering(target), target.port), cores=cores))
                 assert not isinstance(proxy.address, Path)
                 self._proxies["clients"] = proxy
                 through = replace(target, port=proxy.address[1], addresses=(proxy.address[0],))
@@ -206,6 +221,14 @@ class Plan:
         if where == "database":
             with self._turns["database"]:
                 backend.start_database()  # PostgreSQL ends itself when its log cannot be written
+
+
+def _answering(target: Target) -> str:
+    """The address at which somebody listens: a name like localhost may have several, and a proxy has but one."""
+    for address in target.addresses[:-1]:
+        with contextlib.suppress(OSError), socket.create_connection((address, target.port), _LISTENS_WITHIN_S):
+            return address
+    return target.addresses[-1]
 
 
 def _until(begins: float, lasts: int | None) -> float | None:
@@ -432,9 +455,11 @@ ledger against the backend afterwards: was anything lost that had been acknowled
     caucus loadtest replay iowa-2020 --target http://127.0.0.1:8000 --speed 60 --fault "stall clients at 1 min for 10 s"
 
 A fault is `KIND PLACE [AMOUNT] [at TIME] [for TIME]`. Without `at` it is there from the beginning. Times count from
-when the first request can be due, with connections open and everybody signed in; in `break`, from there in each trial,
-so that every trial meets the same faults; looks at whether the backend is well again meet none. A scenario may bring
-its own, which come before those of the command line:
+when the first request can be due, with connections open and everybody signed in. In `break` that is each trial anew,
+so that all meet the same faults: with a fault that has a time, or happens once, every trial then lasts 30 s (give it
+`--budget` of ten minutes or more), and one that would begin later is refused. Looks at whether the backend is well
+again meet none, nor does the overload after which it is seen how it comes back. A scenario may bring its own, which
+come before those of the command line:
 
     [[backend.fault]]
     kind = "stall"

@@ -379,7 +379,9 @@ def _measured(metric: str, trial: Trial) -> tuple[float, float, float]:
     if latency:
         q = float(latency["percent"]) / 100 if latency["percent"] else 1.0
         low, high = _ranks(q, trial.requests)
-        return trial.latency_s(q), trial.latency_s(low), trial.latency_s(high)
+        # so few requests say nothing of how late the latest are: the sample's own maximum bounds only the maximum
+        longest_s = math.inf if high >= 1 and q < 1 else trial.latency_s(high)
+        return trial.latency_s(q), trial.latency_s(low), longest_s
     if metric in {"error_share", "goodput_share"}:
         share = trial.error_share if metric == "error_share" else trial.goodput_share
         return (share, *binomial_bounds(round(share * trial.requests), trial.requests))

@@ -182,6 +182,7 @@ class Trial:
     objective_s: float | None = None  # the latency that is asked for: what counts as late is measured by it
     lost: int = 0  # acknowledged writes that the backend does not hold
     resources: Mapping[str, float] = field(default_factory=dict)  # what was used meanwhile, by name: "service.cpu", ...
+    begins_s: float | None = None  # when the clock of due times began: s of the monotonic clock
 
     @property
     def requests(self) -> int:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from loadtests import reconciliation
 from loadtests.breaking_point import Tried
 from loadtests.commands.run import Asked, Run, told
+from loadtests.faults import planned
 from loadtests.report import break_files, junit, run_folder
 from loadtests.report.answer import answer
 from loadtests.report.words import per_s, span
 from loadtests.search import finding
 from loadtests.search.finding import Found
 from loadtests.search.stress import sample_of
+from loadtests.target.guards import allowed, means_loopback
 from loadtests.traffic.flows import FLOWS
 from simulation.errors import InputError, UnfinishedError
 from simulation.report.words import plain
@@ -76,15 +79,18 @@ def run(asked: Break) -> int:
         checks if this.requirements else kept,
     )
     this.keep(lambda folder: break_files.write(folder, points, _about(this, found, ledger)), checks)
+    failed = [one.point.failed for one in found if one.point.failed]
     if ended is not None and not isinstance(ended, KeyboardInterrupt):
-        told(str(ended))
+        failed.append(str(ended))
+    for why in failed:
+        told(why)
     if lost := junit.exit_code(kept):  # whatever else happened
         return lost
     if isinstance(ended, KeyboardInterrupt) or any(one.was_broken_off for one in found):
         return BROKEN_OFF
     if ended is not None:
         return 2 if isinstance(ended, InputError) else 1
-    return code
+    return 1 if failed else code
 
 
 def _searches(this: Run, asked: Break) -> Iterator[Found]:
@@ -104,7 +110,7 @@ def _searches(this: Run, asked: Break) -> Iterator[Found]:
         for line in (*one.notices, _sentence(one)):
             told(line)
         yield one
-        if one.was_broken_off:
+        if one.was_broken_off or one.point.failed:
             return
 
 
@@ -115,13 +121,37 @@ def _workers_join_at(asked: Break, problems: list[str]) -> tuple[str, int]:
         problems.append("--listen: how many come? --others N")
     if not asked.workers and not asked.others:
         problems.append("--workers 0: somebody has to make load: --others N")
+    if asked.others and len(asked.chosen) > 1:
+        problems.append("--flow: one flow at a time with --others: workers elsewhere end with each search")
     if asked.listen is None:
         return "127.0.0.1", 0
     host, _, port = asked.listen.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
         problems.append(f"--listen {asked.listen}: expected HOST:PORT, such as 192.168.1.20:5557")
         return "127.0.0.1", 0
-    return host.strip("[]"), int(port)
+    host = host.strip("[]")
+    if asked.others and not means_loopback(host):
+        problems += _out_of_their_reach(asked)
+    return host, int(port)
+
+
+def _out_of_their_reach(asked: Break) -> Iterator[str]:
+    """What workers on other machines would look for on their own: this one's loopback."""
+    from simulation.scenario import load
+
+    begins = f"--listen {asked.listen}: workers elsewhere would send to their own machine"
+    with suppress(InputError):  # which `Run` tells
+        if asked.target is None:
+            yield (
+                f"{begins}: our own backend can be reached from here only; start one, and name the address by which "
+                f"they reach it: --target"
+            )
+        elif (target := allowed(asked.target, asked.i_may_load)).loopback:
+            yield f"{begins}: --target {target.url} is this one; name the address by which they reach the backend"
+    with suppress(InputError):
+        for fault in planned(asked.faults, load(asked.name, {}, asked.roster)).faults:
+            if fault.place == "clients":
+                yield f"{begins}: the proxy of {fault.text!r} can be reached from here only; leave that fault out"
 
 
 # What is kept, and what is said

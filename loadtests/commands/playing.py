@@ -15,6 +15,7 @@ from loadtests.objectives import Objective, judge, parse_objective
 from loadtests.report import junit, replay_page, run_folder, soak_page, stampede_page
 from loadtests.report.answer import with_ledger
 from loadtests.report.run_folder import About
+from loadtests.report.words import significant
 from loadtests.search.finding import Load, at_backend
 from loadtests.traffic import replay as replaying
 from loadtests.traffic import soak as soaking
@@ -53,17 +54,25 @@ def _end(
         ledger=ledger,
         notices=notices,
     )
-    for notice in notices:
-        told(notice)
+    said = plain(with_ledger(story, ledger))
+    if run.asked.as_json and any(check.unknown for check in checks):
+        told(said)  # a void run is told as one before anything else; without --json the answer itself does
     checks = [*checks, *junit.checks_of_ledger(ledger, [load.not_held] if load.not_held else [])]
     result = {**result, "notices": list(notices)}
-    code = run.answer({**result, "ledger": ledger}, [plain(with_ledger(story, ledger))], checks)
+    code = run.answer({**result, "ledger": ledger}, [said], checks)
+    for notice in notices:
+        told(notice)
 
     def write(place: Path) -> None:
         (place / run_folder.REPORT_FILE).write_text(page(about), encoding="utf-8", newline="")
 
     run.keep(lambda folder: run_folder.finish(folder, about, result, write), checks)
     return code
+
+
+def _fell_short(why: str, seconds: float) -> list[junit.Check]:
+    """Instead of what was asked for: of a void run nothing is judged, or the backend would answer for the generator."""
+    return [junit.Check("generator", "kept up with the schedule", False, why, seconds, unknown=True)]
 
 
 # A night
@@ -93,14 +102,15 @@ def replay(asked: Replay) -> int:
         with at_backend(replace(run.job, at_full_cost=online), "night", told) as load:
             found = _replayed(asked, load, played, evening)
             ledger = load.reconciled()
-    trial = found.trial
+    trial = replace(found.trial, lost=0 if ledger is None else ledger["lost"])
+    found = replace(found, trial=trial)
     result = {
         **trial.summary(),
         "speed": found.plan.speed,
         "acknowledged_sites": int((found.acknowledged_at_ms >= 0).sum()),
         "simulated_sites": int((found.plan.reported_at_ms >= 0).sum()),
     }
-    checks = junit.checks_of_judgement("night", judge(trial, _of_any_load(run.objectives)), trial.seconds)
+    checks = checks_of_night(trial, run.objectives, ledger)
     return _end(
         run, load, ledger, replay_page.story(found), result, lambda about: replay_page.page(found, about), checks
     )
@@ -131,12 +141,23 @@ def _replayed(asked: Replay, load: Load, played: Night, evening: Evening) -> rep
                 watch=load.place.watched(),
                 around=load.faults,
                 kept=load.kept,
+                retries=replaying.retries_at(load.place.target),
+                objective_s=load.job.latency_s,
             )
 
 
-def _of_any_load(objectives: Sequence[Objective]) -> list[Objective]:
-    """Those that can be asked of a load that comes and goes: a backlog then grows and falls by itself."""
-    return [one for one in objectives if one.metric != "backlog_slope"]
+def checks_of_night(
+    trial: Trial, objectives: Sequence[Objective], ledger: Mapping[str, Any] | None
+) -> list[junit.Check]:
+    """Every objective that can be asked of a load that comes and goes: a backlog then grows and falls by itself.
+
+    Without a ledger nobody knows what is lost.
+    """
+    if trial.void is not None:
+        return _fell_short(trial.void, trial.seconds)
+    not_asked = {"backlog_slope"} if ledger is not None else {"backlog_slope", "lost"}
+    asked = [one for one in objectives if one.metric not in not_asked]
+    return junit.checks_of_judgement("night", judge(trial, asked), trial.seconds)
 
 
 # A stampede
@@ -162,15 +183,21 @@ def spike(asked: Spike) -> int:
         with at_backend(replace(run.job, peak=night), "mix", told) as load:
             found = stampede.Stampeded(*_stampeded(asked, load, night), run.objectives)
             ledger = load.reconciled()
-    checks = [
+    return _end(
+        run, load, ledger, stampede_page.story(found), found.as_json(), lambda about: stampede_page.page(found, about),
+        checks_of_stampede(found), night,
+    )  # fmt: skip
+
+
+def checks_of_stampede(found: stampede.Stampeded) -> list[junit.Check]:
+    """Every objective while it lasted, of the public and of the others."""
+    if found.trial.void is not None:
+        return _fell_short(found.trial.void, found.trial.seconds)
+    return [
         check
         for who in (stampede.PUBLIC, stampede.REPORTS)
         for check in junit.checks_of_judgement(f"{who}, during", found.judged(who, "during"), found.shape.length_s)
     ]
-    return _end(
-        run, load, ledger, stampede_page.story(found), found.as_json(), lambda about: stampede_page.page(found, about),
-        checks, night,
-    )  # fmt: skip
 
 
 def _stampeded(asked: Spike, load: Load, night: Peak) -> tuple[stampede.Shape, Trial]:
@@ -217,6 +244,9 @@ class Soak(Asked):
 def soak(asked: Soak) -> int:
     """A load that it bears, for hours; the exit code."""
     run = Run(asked, problems=list(_not_judged(asked.objectives)))
+    if not asked.objectives:
+        for problem in _not_judged(run.scenario.spec.backend.objectives):
+            told(f"left out: {problem}")
     with run.under_way():
         night = run.night(asked.readers)
         with at_backend(replace(run.job, peak=night), asked.flow, told) as load:
@@ -224,18 +254,9 @@ def soak(asked: Soak) -> int:
             if found.ended:
                 load.notices.append(f"the soak ended after {found.seconds:.0f} s: {found.ended}")
             ledger = load.reconciled()
-    up = dict(soaking.rising(found))
-    checks = [
-        junit.Check(
-            "drift", f"{name} does not drift", name not in up, f"{one.per_hour:.3g} an hour (p {one.p:.2g})",
-            found.seconds,
-        )
-        for name, one in found.drifts().items()
-    ]  # fmt: skip
-    checks += _of_all_stretches(run.objectives, found)
     code = _end(
-        run, load, ledger, soak_page.story(found), found.as_json(), lambda about: soak_page.page(found, about), checks,
-        night,
+        run, load, ledger, soak_page.story(found), found.as_json(), lambda about: soak_page.page(found, about),
+        checks_of_soak(found, run.objectives), night,
     )  # fmt: skip
     return code or int(bool(found.ended))
 
@@ -243,6 +264,12 @@ def soak(asked: Soak) -> int:
 def _soaked(asked: Soak, load: Load, night: Peak) -> soaking.Soaked:
     night_per_s = night.per_s.get(asked.flow) or 0.0
     per_s = max(1.0, night_per_s * asked.nights)
+    cap = load.place.target.rate_cap_per_s
+    if cap is not None and per_s > cap:
+        raise InputError(
+            f"--nights {asked.nights:g}: {significant(per_s, 3)} requests a second; a target that is not this machine "
+            f"gets {cap:.0f} at most"
+        )
     seconds = asked.hours * 3600
     shares: dict[str, float] = (
         {str(name): share for name, share in night.shares.items()} if asked.flow == "mix" else {asked.flow: 1.0}
@@ -280,9 +307,24 @@ def _not_judged(objectives: Sequence[str]) -> Iterator[str]:
                 yield f"--objective: {text}: of a soak can be judged {', '.join(_JUDGED)}"
 
 
+def checks_of_soak(found: soaking.Soaked, objectives: Sequence[Objective]) -> list[junit.Check]:
+    """Whether every figure keeps its level, and the objectives."""
+    if found.void is not None:
+        return _fell_short(found.void, found.seconds)
+    up = dict(soaking.rising(found))
+    drifts = [
+        junit.Check(
+            "drift", f"{name} does not drift", name not in up, f"{one.per_hour:.3g} an hour (p {one.p:.2g})",
+            found.seconds,
+        )
+        for name, one in found.drifts().items()
+    ]  # fmt: skip
+    return drifts + _of_all_stretches(objectives, found)
+
+
 def _of_all_stretches(objectives: Sequence[Objective], found: soaking.Soaked) -> list[junit.Check]:
-    """Objectives: of latency each stretch has to keep to them; the rest is of all requests."""
-    known = [one for one in found.stretches if one.void is None and one.requests]
+    """Objectives, of stretches that say something: of latency each has to keep to them; the rest is of all requests."""
+    known = found.known
     checks = []
     for one in objectives:
         match one.metric:

@@ -80,7 +80,10 @@ class Run:
 
         self.asked = asked
         self.scenario: Scenario = load(asked.name, {}, asked.roster)
-        objectives = read(lambda: parse_objectives(asked.objectives), "--objective: ")
+        texts, where = asked.objectives, "--objective: "
+        if not texts and self.scenario.spec.backend.objectives:
+            texts, where = tuple(self.scenario.spec.backend.objectives), f"{asked.name}: backend.objectives: "
+        objectives = read(lambda: parse_objectives(texts), where)
         required = [read(partial(parse_requirement, text), "--require: ") for text in requirements]
         plan = read(lambda: planned(asked.faults, self.scenario))
         read(lambda: live.tell_children(asked.prometheus))

@@ -140,7 +140,7 @@ def replay(ctx: click.Context, /, **given: Any) -> None:
     NAME is a night of the library, or a file. Each request goes out when the night has it, whether or not those before
     were answered. The report puts what the backend acknowledged beside what the simulation says, on the night's own
     clock. Without --target our own backend is started. Exit code 3: an objective is missed, something acknowledged
-    was not kept, or nobody could look.
+    was not kept, or nobody could look. Exit code 1: the generator fell short, so that nothing is said of the backend.
 
     \b
     caucus loadtest replay iowa-2020 --speed 60
@@ -170,7 +170,8 @@ def spike(ctx: click.Context, /, **given: Any) -> None:
 
     Log-ins, reports, photos and entries come as in --nights of their busiest minutes all the time; then readers come,
     as many at once as in --surge of theirs. Says what they get, and what it does to the reports. Exit code 3: an
-    objective is missed meanwhile, something acknowledged was not kept, or nobody could look.
+    objective is missed meanwhile, something acknowledged was not kept, or nobody could look. Exit code 1: the generator
+    fell short, so that nothing is said of the backend.
 
     \b
     caucus loadtest spike iowa-2020
@@ -204,7 +205,7 @@ def soak(ctx: click.Context, /, **given: Any) -> None:
     Each figure is tested: a drift is told where luck does as much in fewer than one soak of a hundred. Ctrl-C ends it
     early, and what was measured counts. Judged are p50(latency), p99(latency), error_share, goodput_share
     and lost. Exit code 3: something drifts upwards, an objective is missed, something acknowledged was not kept, or
-    nobody could look.
+    nobody could look. Exit code 1: it ended before its time, or the generator fell short all the while.
 
     \b
     caucus loadtest soak iowa-2020 --hours 8 --nights 2

@@ -12,6 +12,7 @@ import locust  # noqa: F401  # first: it patches what the rest imports
 import argparse
 import importlib
 import os
+import signal
 import ssl
 import sys
 import tempfile
@@ -141,6 +142,9 @@ _HERE = "caucus-load-here"  # from a worker that hears orders: Locust's own word
 _SESSION = "caucus-load-session"  # what became of one: from a worker to all others
 _PREPARED_S = 60.0
 _WORKERS_S = 60.0
+_SILENT_S = 5.0  # after Locust has missed a worker, which it does after four: one that is only busy comes back
+_BUSY_S = 20.0  # the same while it prepares, and is as busy as it can be
+_LOOK_S = 0.2
 
 
 class Worker:
@@ -250,22 +254,33 @@ class Coordinator:
             if time.monotonic() > until:
                 raise GeneratorError(f"{len(self._there())} of {count} workers came within {within_s:g} s")
             gevent.sleep(0.02)
+        self._workers = self._there()
 
     def _there(self) -> list[str]:
         """The workers that hear orders."""
         clients = self.runner.clients
         return sorted(client.id for client in clients.ready + clients.running if client.id in self._here)
 
+    def _same_workers(self) -> list[str]:
+        """The workers that were waited for: each goes on where it stopped, as long as its part stays the same."""
+        until = time.monotonic() + _SILENT_S
+        while (lacking := set(self._workers) - set(self._there())) and time.monotonic() < until:
+            gevent.sleep(_LOOK_S)
+        wrong = [f"worker {worker} is gone" for worker in sorted(lacking)]
+        wrong += [f"worker {worker} came later" for worker in self._there() if worker not in self._workers]
+        if wrong or not self._workers:
+            raise GeneratorError(", ".join(wrong) or "no worker is there")
+        return self._workers
+
     def prepare(self, order: Mapping[str, Any], schedule: Schedule) -> None:
-        """Give all workers that are there their parts, and have them warm up."""
-        workers = self._workers = self._there()
-        if not workers:
-            raise GeneratorError("no worker is there")
+        """Give the workers their parts, and have them warm up."""
+        workers = self._same_workers()
         self._schedule = schedule
         self._trial += 1
         blob = b"" if schedule.spec is not None else schedule.to_bytes()
         told = {"trial": self._trial, "order": order, "spec": schedule.spec, "blob": blob, "of": len(workers)}
-        prepared = self._ask(_PREPARE, {worker: {**told, "part": k} for k, worker in enumerate(workers)}, _PREPARED_S)
+        parts = {worker: {**told, "part": k} for k, worker in enumerate(workers)}
+        prepared = self._ask(_PREPARE, parts, _PREPARED_S, _BUSY_S)
         for worker, answer in prepared.items():
             if answer["fingerprint"] != schedule.fingerprint:
                 raise GeneratorError(f"worker {worker} makes another schedule of the same description")
@@ -278,7 +293,7 @@ class Coordinator:
         self.runner.update_state(STATE_RUNNING)
         try:
             told = {"trial": self._trial, "begins_ns": begins_ns}
-            results = self._ask(_GO, dict.fromkeys(self._workers, told), self._longest_s)
+            results = self._ask(_GO, dict.fromkeys(self._workers, told), self._longest_s, _SILENT_S)
         finally:
             self.environment.events.test_stop.fire(environment=self.environment)  # type: ignore[no-untyped-call]  # as above
         self._brought = {
@@ -292,20 +307,31 @@ class Coordinator:
         brought, self._brought = self._brought, {}
         return brought
 
-    def _ask(self, kind: str, said: Mapping[str, dict[str, Any]], within_s: float) -> dict[str, dict[str, Any]]:
+    def _ask(
+        self, kind: str, said: Mapping[str, dict[str, Any]], within_s: float, silent_s: float
+    ) -> dict[str, dict[str, Any]]:
+        """What each says to it; GeneratorError where one says nothing, or was not there for `silent_s`."""
         self._answers = {worker: AsyncResult() for worker in said}
         for worker, data in said.items():
             self.runner.send_message(kind, data, worker)
-        until = time.monotonic() + within_s
-        found = {}
-        for worker, answer in self._answers.items():
-            try:
-                found[worker] = answer.get(timeout=max(0.01, until - time.monotonic()))
-            except gevent.Timeout:
-                raise GeneratorError(f"worker {worker} did not answer within {within_s:g} s") from None
-            if "error" in found[worker]:
-                raise GeneratorError(f"worker {worker}: {found[worker]['error']}")
-        return found
+        began = time.monotonic()
+        seen = dict.fromkeys(said, began)  # when each was last there
+        while True:
+            found = {worker: answer.get() for worker, answer in self._answers.items() if answer.ready()}
+            for worker, told in found.items():
+                if "error" in told:
+                    raise GeneratorError(f"worker {worker}: {told['error']}")
+            if len(found) == len(said):
+                return found
+            now = time.monotonic()
+            seen.update(dict.fromkeys(self._there(), now))
+            waiting = [worker for worker in said if worker not in found]
+            for worker in waiting:
+                is_gone = now - seen[worker] > silent_s
+                if is_gone or now - began > within_s:
+                    why = ": it is gone" if is_gone else ""
+                    raise GeneratorError(f"worker {worker} did not answer within {now - began:.0f} s{why}")
+            gevent.wait([self._answers[worker] for worker in waiting], timeout=_LOOK_S, count=1)
 
     def _hear(self, msg: Message, **_: Any) -> None:
         answer = self._answers.get(msg.node_id)
@@ -357,12 +383,19 @@ def _work(host: str, port: int, *, is_here: bool) -> None:
         runner.greenlet.join()
 
 
+def _quit(master: MasterRunner) -> None:
+    """End at once, and so do the workers: those elsewhere would send to the end of their schedule."""
+    master.quit()
+    os._exit(128 + signal.SIGTERM)
+
+
 def _serve(orders: BinaryIO, answers: BinaryIO, listens: tuple[str, int] | None) -> None:
     environment = Environment()
     load: Maker | Coordinator
     if listens is not None:
         master = environment.create_master_runner(*listens)
         load, port = Coordinator(environment), master.server.port
+        gevent.signal_handler(signal.SIGTERM, _quit, master)
     else:
         environment.create_local_runner()
         load, port = Maker(environment), 0

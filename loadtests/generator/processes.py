@@ -116,7 +116,7 @@ class Generators:
         self._files = files
         self.kept = kept if kept is not None else Kept()  # hears of the sessions that were renewed
         self.workers, self._others, self._listens = workers, others, listens
-        self._is_master = workers + others > 1
+        self._is_master = others > 0 or workers > 1  # one elsewhere alone has to join somebody
         self._cores = tuple(cores)
         self.order: dict[str, Any] = {
             "source": source,
@@ -131,12 +131,14 @@ class Generators:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._child: subprocess.Popen[bytes]
         self._said: IO[bytes]
+        self._is_broken_off = False
 
     def __enter__(self) -> Generators:
         try:
             listens = [self._listens[0], str(self._listens[1])]
             kind = ["master", *listens] if self._is_master else ["alone", *listens, *self._core(0)]
             self._said = self._started.enter_context(tempfile.TemporaryFile())
+            self._started.callback(self._end)
             self._child = self._start(kind, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             port = self._hear(_START_S)[0]["port"]
             if self._is_master:
@@ -146,6 +148,7 @@ class Generators:
                     self._start(words, stdin=subprocess.DEVNULL)
                 self._ask({"do": "wait", "workers": self.workers + self._others}, within_s=2 * _START_S)
         except BaseException:
+            self._break_off()
             self._started.close()
             raise
         return self
@@ -153,24 +156,31 @@ class Generators:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(OSError):
-            cast(BinaryIO, self._child.stdin).close()  # which tells it to end, and it its workers
         self._started.close()
 
     def run(self, schedule: Schedule, around: Around = nothing) -> Sample:
         """Keep a schedule."""
+        return self._run(schedule, around, nullcontext())[0]
+
+    def _run(self, schedule: Schedule, around: Around, watching: AbstractContextManager[Any]) -> tuple[Sample, float]:
+        """What was measured, and when the clock of due times began (s of the monotonic clock)."""
         asked = {"do": "prepare", "order": self.order, "spec": schedule.spec}
         limits = self.order["limits"]
         tries_s = limits["timeout_s"] * (1 + limits.get("retries", 0))
         within_s = schedule.seconds + tries_s + 2 * _START_S  # as long as anything may take
         self._ask(asked, b"" if schedule.spec is not None else schedule.to_bytes(), 2 * _START_S)
-        begins_ns = next_beginning()
-        with around(begins_ns / SECOND):
-            said, data = self._ask({"do": "go", "begins_ns": begins_ns}, within_s=within_s)
-            # here already: what is around it may end in an error, and what was promised stays promised
-            self.kept.add(said["upkeep"])
-            self._keep(said["files"], memoryview(data)[said["sample"] :])
-        return Sample.from_bytes(data[: said["sample"]])
+        try:
+            with watching:  # preparing is no load; and what it does first would make the first requests late
+                begins_ns = next_beginning()
+                with around(begins_ns / SECOND):
+                    said, data = self._ask({"do": "go", "begins_ns": begins_ns}, within_s=within_s)
+                    # here already: what is around it may end in an error, and what was promised stays promised
+                    self.kept.add(said["upkeep"])
+                    self._keep(said["files"], memoryview(data)[said["sample"] :])
+        except (KeyboardInterrupt, SystemExit):  # also in what is around it
+            self._break_off()
+            raise
+        return Sample.from_bytes(data[: said["sample"]]), begins_ns / SECOND
 
     def _keep(self, lengths: Mapping[str, int], data: memoryview) -> None:
         """What was added to files elsewhere, to be added here."""
@@ -193,9 +203,9 @@ class Generators:
         """Keep a schedule, and watch what processes (ids, by name) use meanwhile."""
         from loadtests.generator.resources import Watch
 
-        with Watch({"generator": self.process_ids, **(watch or {})}) as watching:
-            sample = self.run(schedule, around)
-        return Trial(sample, objective_s, resources=watching.used())
+        watching = Watch({"generator": self.process_ids, **(watch or {})})
+        sample, begins_s = self._run(schedule, around, watching)
+        return Trial(sample, objective_s, resources=watching.used(), begins_s=begins_s)
 
     @staticmethod
     def target_order(target: Target) -> dict[str, Any]:
@@ -217,7 +227,6 @@ class Generators:
         command = [sys.executable, "-m", "loadtests.generator.child", *arguments]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         process = subprocess.Popen(command, stderr=self._said, start_new_session=True, env=environment, **pipes)
-        self._started.callback(_end, process)
         self._processes.append(process)
         return process
 
@@ -227,11 +236,18 @@ class Generators:
     def _ask(
         self, asked: Mapping[str, Any], blob: bytes = b"", within_s: float = _START_S
     ) -> tuple[dict[str, Any], bytes]:
+        if self._is_broken_off:
+            raise GeneratorError("the generator was broken off")
         try:
-            send(cast(BinaryIO, self._child.stdin), asked, blob)
-        except OSError:
-            raise GeneratorError(f"the generator has ended{self._last_words()}") from None
-        return self._hear(within_s)
+            with contextlib.suppress(OSError):  # whoever has ended is heard to have
+                send(cast(BinaryIO, self._child.stdin), asked, blob)
+            heard = self._hear(within_s)
+        except BaseException:  # it would go on, and its answer be taken for that to the next order
+            self._break_off()
+            raise
+        if "error" in heard[0]:
+            raise GeneratorError(heard[0]["error"])
+        return heard
 
     def _hear(self, within_s: float) -> tuple[dict[str, Any], bytes]:
         pipe = cast(BinaryIO, self._child.stdout)
@@ -240,8 +256,6 @@ class Generators:
         heard = receive(pipe)
         if heard is None:
             raise GeneratorError(f"the generator has ended{self._last_words()}")
-        if "error" in heard[0]:
-            raise GeneratorError(heard[0]["error"])
         return heard
 
     def _last_words(self) -> str:
@@ -249,18 +263,27 @@ class Generators:
         lines = self._said.read().decode(errors="replace").strip().splitlines()
         return f": {lines[-1]}" if lines else ""
 
+    def _break_off(self) -> None:
+        """End all processes at once, whatever they are doing; nothing can be asked of them any more."""
+        self._is_broken_off = True
+        self._end((signal.SIGTERM, signal.SIGKILL))
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let a process that we started end; make it, where it does not."""
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
-    for number in (0, signal.SIGTERM, signal.SIGKILL):
-        process.send_signal(number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_END_S)
-            return
+    def _end(self, numbers: Sequence[int] = (0, signal.SIGTERM, signal.SIGKILL)) -> None:
+        """Let all processes that we started end; make them, where they do not."""
+        for number in numbers:
+            for process in self._processes:
+                process.send_signal(number)
+            # one whose pipe ends does so as well, and a master tells its workers
+            for pipe in (pipe for process in self._processes for pipe in (process.stdin, process.stdout)):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+            until = time.monotonic() + _END_S
+            for process in self._processes:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, until - time.monotonic()))
+            if all(process.returncode is not None for process in self._processes):
+                return
 
 
 def send(pipe: BinaryIO, said: Mapping[str, Any], blob: bytes = b"") -> None:

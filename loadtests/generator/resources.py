@@ -9,7 +9,7 @@ import contextlib
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 
 import psutil
@@ -21,9 +21,10 @@ class Watch:
     """Samples processes and their children, and the machine, in a thread, for as long as the block lasts."""
 
     def __init__(self, processes: Mapping[str, Iterable[int]] | None = None) -> None:
-        self._roots = {name: [psutil.Process(pid) for pid in pids] for name, pids in (processes or {}).items()}
+        self._roots = {name: list(_there(pids)) for name, pids in (processes or {}).items()}
         self._seconds: dict[str, list[float]] = defaultdict(list)
         self._processor_s: dict[int, float] = {}
+        self._used_s: dict[str, dict[int, float]] = defaultdict(lambda: defaultdict(float))  # since the beginning
         self._disk_ms: dict[str, int] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample_often, name="resources", daemon=True)
@@ -32,6 +33,8 @@ class Watch:
         self._at = time.monotonic()
         self._sample()
         self._seconds.clear()  # shares need a beginning
+        self._used_s.clear()
+        self._began = self._at
         self._thread.start()
         return self
 
@@ -46,8 +49,9 @@ class Watch:
     def used(self) -> dict[str, float]:
         """For each name: `cpu` (cores, on average) and `cpu_max` (in any second), `memory_mb` and `files` at the end.
 
-        And of the machine: `machine.cpu`, the share of its busiest core on average, and `machine.disk`, the share of
-        time that its busiest disk was busy (where the system tells).
+        Of several processes also `cpu_busiest`: the share of a core that the busiest one used, on average. And of the
+        machine: `machine.cpu`, the share of its busiest core on average, and `machine.disk`, the share of time that
+        its busiest disk was busy (where the system tells).
         """
         found = {}
         for name, row in self._seconds.items():
@@ -56,6 +60,9 @@ class Watch:
                 found[f"{name}_max"] = max(row)
             else:
                 found[name] = row[-1]
+        for name, used_s in self._used_s.items():
+            if len(used_s) > 1:
+                found[f"{name}.cpu_busiest"] = max(used_s.values()) / max(1e-3, self._at - self._began)
         return found
 
     def _sample_often(self) -> None:
@@ -71,7 +78,9 @@ class Watch:
                 with contextlib.suppress(psutil.Error), process.oneshot():
                     times, before = process.cpu_times(), self._processor_s.get(process.pid)
                     total = times.user + times.system
-                    used_s += total - before if before is not None else 0.0
+                    spent_s = total - before if before is not None else 0.0
+                    used_s += spent_s
+                    self._used_s[name][process.pid] += spent_s
                     self._processor_s[process.pid] = total
                     memory += process.memory_info().rss
                     files += process.num_fds()
@@ -88,6 +97,12 @@ class Watch:
 
     def _note(self, name: str, value: float) -> None:
         self._seconds[name].append(value)
+
+
+def _there(pids: Iterable[int]) -> Iterator[psutil.Process]:
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):  # whoever has ended uses nothing
+            yield psutil.Process(pid)
 
 
 def _with_children(roots: Iterable[psutil.Process]) -> list[psutil.Process]:

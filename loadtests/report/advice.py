@@ -65,9 +65,15 @@ def _of(point: BreakingPoint) -> Advice:
     if what == "generator":
         return Advice("Give the generator more cores, or --workers", "it was the limit, not the backend")
     if what is None:
+        watched = any(name.startswith("service.") for tried in point.trials for name in tried.trial.resources)
+        used = (
+            "neither processor nor disk was used up"
+            if watched
+            else "none of its processes could be watched: nobody could look whether processor or disk was used up"
+        )
         return Advice(
             f"Look for what waits at {at}: a lock, a pool of connections, a queue with a limit",
-            f"it breaks, and neither processor nor disk was used up{room}",
+            f"it breaks, and {used}{room}",
         )
     if what.startswith("metrics."):
         name = what.removeprefix("metrics.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from loadtests.breaking_point import BreakingPoint
+from loadtests.breaking_point import STAYS_DOWN, BreakingPoint
 from loadtests.report.words import (
     flow_name,
     joined,
@@ -36,10 +36,19 @@ def answer(point: BreakingPoint, broke_at: str | None, ledger: Mapping[str, Any]
     parts = [_where(point, f"at {operation_name(broke_at)}" if broke_at else place_name(point.flow))]
     if point.limited_by and point.requests_per_s[1] is not None:
         parts[0] += f", because of {resource_name(point.limited_by)}"
+    if point.requests_per_s[0] and point.requests_per_s[1] is None and point.why:
+        parts.append(point.why)
+    if stayed_down(point):
+        parts.append(STAYS_DOWN)
     parts += _recovers(point)
     if not point.valid and point.requests_per_s[1] is not None:
         parts.append("not as sure as it should be")
     return with_ledger("; ".join(parts), ledger)
+
+
+def stayed_down(point: BreakingPoint) -> bool:
+    """Whether the search ended on a backend that was down, though it knew enough by then."""
+    return point.valid and point.why == STAYS_DOWN
 
 
 def short_answer(point: BreakingPoint) -> str:
@@ -50,7 +59,8 @@ def short_answer(point: BreakingPoint) -> str:
     if ends[1] is None and not low:
         return f"{name}: no trial says anything."
     if ends[1] is None:
-        return f"{name}: does not break up to {significant(ends[0], 2)} {unit}."
+        why = f"; {point.why}" if point.why else ""
+        return sentence(f"{name}: does not break up to {significant(ends[0], 2)} {unit}{why}")
     said = f"{middle(ends[0], ends[1])} {unit} ({span(ends[0], ends[1])})" if low else f"below {per_s(ends[1])}"
     because = f", because of {resource_name(point.limited_by)}" if point.limited_by else ""
     first = f"; first {objective_missed(point.broke[0])}" if point.broke else ""
@@ -104,11 +114,12 @@ def _where(point: BreakingPoint, place: str) -> str:
 def _recovers(point: BreakingPoint) -> list[str]:
     alone = next((found for found in point.recoveries if not found.retries), None)
     insisting = next((found for found in point.recoveries if found.retries), None)
+    stuck = insisting is not None and bool(insisting.metastable)
+    trying = f"while clients try {insisting.retries} times again (metastable)" if insisting is not None else ""
     if alone is None or alone.metastable is None:
-        return []
-    if alone.recovery_s is None:
+        return [f"after overload it does not come back {trying}"] if stuck else []
+    if alone.metastable:
         return ["after overload it does not come back, though the load is normal again (metastable)"]
-    said = f"after overload it recovers in {length(alone.recovery_s)}"
-    if insisting is not None and insisting.metastable:
-        said += f", but not while clients try {insisting.retries} times again (metastable)"
-    return [said]
+    said = f"after overload it recovers in {length(alone.recovery_s)}" if alone.recovery_s is not None else (
+        "after overload it did not come back in time, which says little")  # fmt: skip
+    return [f"{said}, but not {trying}" if stuck else said]

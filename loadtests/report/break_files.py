@@ -1,7 +1,8 @@
-"""What a search came to, as files: the report, every trial, the seconds of each, response curves."""
+"""What a search came to, as files: the report, every trial, the seconds of each, its latencies, response curves."""
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -19,13 +20,14 @@ from loadtests.trial import SECOND, Trial, finite_quantile
 CURVE_FILE = "curve.json"
 TRIALS_FILE = "trials.parquet"
 SECONDS_FILE = "seconds.parquet"
+LATENCIES_FILE = "latencies.hlog"
 CURVE_FORMAT = 1
 _ABOUT_THE_SAME = 1.02  # loads that differ by less make one point of the curve
 _CURVE_ORDER = ("mix", "report")  # whose curve is curve.json where there are several
 
 
 def write(folder: Path, points: Sequence[BreakingPoint], about: About) -> None:
-    """The folder of a search: report, result, trials, seconds, ledger, response curves, run.toml."""
+    """The folder of a search: report, result, trials, seconds, latencies, ledger, response curves, run.toml."""
     result = {"points": [{**point.as_json(), "night_per_s": point.night_per_s} for point in points]}
 
     def fill(place: Path) -> None:
@@ -37,28 +39,55 @@ def write(folder: Path, points: Sequence[BreakingPoint], about: About) -> None:
             first = next((flow for flow in _CURVE_ORDER if flow in curves), next(iter(curves)))
             write_json(place / CURVE_FILE, curves[first])
         write_trials(place, points)
+        write_latencies(place, points)
         (place / REPORT_FILE).write_text(break_page.page(points, about), encoding="utf-8", newline="")
 
     finish(folder, about, result, fill)
 
 
 def write_trials(place: Path, points: Sequence[BreakingPoint]) -> None:
-    """trials.parquet, a row a trial; seconds.parquet, a row a second of each."""
+    """trials.parquet, a row a trial, "resource.service.cpu" a column; seconds.parquet, a row a second of each."""
     import polars as pl
 
     trials, seconds = [], []
+    used = sorted({name for point in points for tried in point.trials for name in tried.trial.resources})
     for point in points:
         for number, tried in enumerate(point.trials):
             row = tried.as_json()
             row["objectives"] = "; ".join(found.shown for found in tried.judgement.broken)
+            row["problems"] = json.dumps(row.get("problems", {}))
+            resources = row.pop("resources")
+            row |= {f"resource.{name}": resources.get(name) for name in used}
             trials.append({"flow": point.flow, "trial": number, "night_per_s": point.night_per_s, **row})
             if isinstance(tried.trial, Trial):
                 seconds += [
-                    {"flow": point.flow, "trial": number, "at_s": tried.at_s + second["second"], **second}
+                    {"flow": point.flow, "trial": number, "at_s": tried.begins_s + second["second"], **second}
                     for second in tried.trial.sample.by_second()
                 ]
     pl.DataFrame(trials, infer_schema_length=None).write_parquet(place / TRIALS_FILE)
     pl.DataFrame(seconds, infer_schema_length=None).write_parquet(place / SECONDS_FILE)
+
+
+def write_latencies(place: Path, points: Sequence[BreakingPoint]) -> None:
+    """latencies.hlog, a log of HdrHistogram: an interval a trial, tagged with its flow, of what was answered well."""
+    from hdrh.log import HistogramLogWriter  # type: ignore[import-untyped]  # ships no types
+
+    with (place / LATENCIES_FILE).open("w", encoding="utf-8", newline="") as file:
+        log = HistogramLogWriter(file)
+        log.output_log_format_version()
+        log.output_comment("Latencies from due in microseconds; interval maxima in milliseconds")
+        # the writer's own line of the start wants a date, which a search does not keep: readers count from 0
+        log.output_comment("[StartTime: 0.000000 (seconds from the start of each flow's search)]")
+        log.output_base_time(0)
+        log.output_legend()
+        for point in points:
+            for tried in point.trials:
+                if isinstance(tried.trial, Trial):
+                    histogram = tried.trial.sample.histogram()
+                    histogram.set_start_time_stamp(1000 * tried.begins_s)
+                    histogram.set_end_time_stamp(1000 * (tried.begins_s + tried.trial.seconds))
+                    file.write(f"Tag={point.flow},")  # which the writer cannot, and readers know
+                    log.output_interval_histogram(histogram, max_value_unit_ratio=1000.0)
 
 
 # The response curve

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from loadtests.breaking_point import CONFIDENCE, BreakingPoint, Tried
 from loadtests.report.advice import advice
-from loadtests.report.answer import answer, objective_missed, short_answer
+from loadtests.report.answer import answer, objective_missed, short_answer, stayed_down
 from loadtests.report.drawing import (
     LEFT,
     RIGHT,
@@ -52,6 +52,16 @@ if TYPE_CHECKING:
 
 _SAME = 1.02  # loads that differ by less are a row of the table
 _MOST_KEY_NUMBERS = 4
+_NOT_KNOWN = "Whether it comes back from an overload is not known"
+_USED = {  # what `resources.Watch` tells
+    "cpu": "processor, cores",
+    "cpu_max": "processor, cores, most in a second",
+    "cpu_busiest": "busiest process, of a core",
+    "memory_mb": "memory, MB",
+    "files": "open files",
+    "disk": "disk, share of the time",
+    "disk_max": "disk, most in a second",
+}
 
 
 def page(points: Sequence[BreakingPoint], about: About) -> str:
@@ -74,7 +84,11 @@ def page(points: Sequence[BreakingPoint], about: About) -> str:
         found_title="What else was found",
         key_numbers=_key_numbers(points, weakest),
         basis=_basis(points, about),
-        notices=[sentence(f"{flow_name(p.flow)}: {p.why}; this is no valid answer") for p in points if not p.valid],
+        notices=[
+            sentence(f"{flow_name(p.flow)}: {p.why}" + ("" if p.valid else "; this is no valid answer"))
+            for p in points
+            if not p.valid or stayed_down(p)
+        ],
         chapters=chapters,
         facts=[
             (
@@ -127,8 +141,8 @@ def _key_numbers(points: Sequence[BreakingPoint], weakest: BreakingPoint) -> lis
     found = [_breaks_at(weakest, "the busiest minute of caucus night" if weakest.nights else "breaking point")]
     if weakest.nights:
         found.append(_rate(low, high))
-    if weakest.recoveries and weakest.recoveries[0].metastable is not None:
-        came = weakest.recovery_s
+    came = weakest.recovery_s
+    if weakest.recoveries and (came is not None or weakest.recoveries[0].metastable):
         value, meaning = (length(came), "until it recovers from an overload") if came is not None else (
             "never", "comes back by itself")  # fmt: skip
         found.append(KeyNumber(value, meaning))
@@ -201,17 +215,25 @@ def _flows(points: Sequence[BreakingPoint]) -> Chapter:
     rows: list[list[str | Cell]] = []
     for point in ordered:
         nights = _interval(*point.nights) if point.nights else ""
-        recovers = (
-            "" if point.metastable is None else "metastable" if point.metastable else length(point.recovery_s or 0)
-        )
         rows.append(
             [point.flow, nights, _interval(*point.requests_per_s),
-             resource_name(point.limited_by) if point.limited_by else "", recovers,
+             resource_name(point.limited_by) if point.limited_by else "", _recovers(point),
              "yes" if point.valid else Cell("no", "outside")]
         )  # fmt: skip
     head = ["flow", "nights", "requests/s", "ran out", "recovers", "valid"]
     table = Table("flows-table", "All flows", head, rows, text_columns=(0, 3))
     return Chapter("flows", "All flows", [Panel("flows-panel", finding_, picture=picture, more=[table])])
+
+
+def _recovers(point: BreakingPoint) -> str:
+    if point.metastable:
+        return "metastable"
+    if point.recovery_s is not None:
+        return length(point.recovery_s)
+    alone = next((found for found in point.recoveries if not found.retries), None)
+    if alone is not None and alone.metastable is not None:
+        return "not in time"
+    return "not known" if point.recoveries or point.recovery_unknown else ""
 
 
 def _interval(low: float, high: float | None) -> str:
@@ -237,8 +259,13 @@ def _chapters(point: BreakingPoint, about: About, several: bool) -> list[Chapter
         found.append(_load_chapter(point, about, prefix, f"{label}load".capitalize()))
     if counted and any(isinstance(tried.trial, Trial) for tried in point.trials):
         found.append(_time_chapter(point, about, faults, prefix, f"{label}over time".capitalize()))
+    found += _used_chapter(point, prefix, f"{label}resources".capitalize())
     if point.recoveries:
         found.append(_recovery_chapter(point, about, prefix, f"{label}recovery".capitalize()))
+    elif point.recovery_unknown:
+        why = sentence(typeset(point.recovery_unknown))
+        panel = Panel(f"{prefix}recovery-panel", _NOT_KNOWN, [why])
+        found.append(Chapter(f"{prefix}recovery-chapter", f"{label}recovery".capitalize(), [panel]))
     return found
 
 
@@ -365,7 +392,7 @@ def _trials_table(point: BreakingPoint, name: str) -> Table:
         else:
             verdict = "broke: " + "; ".join(typeset(found.shown) for found in tried.judgement.broken)
         rows.append(
-            [str(number_), length(tried.at_s), length(trial.seconds), significant(trial.offered_per_s, 4),
+            [str(number_), length(tried.begins_s), length(trial.seconds), significant(trial.offered_per_s, 4),
              latency(trial.latency_s(0.5)), latency(trial.latency_s(0.99)), share(trial.error_share), verdict]
         )  # fmt: skip
     head = ["trial", "began", "lasted", "offered/s", "p50", "p99", "errors", "verdict"]
@@ -387,7 +414,7 @@ def _time_chapter(point: BreakingPoint, about: About, faults: Sequence[Fault], p
         if not isinstance(tried.trial, Trial):
             continue
         for second in tried.trial.sample.by_second():
-            at.append(tried.at_s + second["second"] + 0.5)
+            at.append(tried.begins_s + second["second"] + 0.5)
             width = min(1.0, max(0.2, tried.trial.seconds - second["second"]))
             offered.append(second["due"] / width)
             good.append(second["good"] / width)
@@ -395,7 +422,7 @@ def _time_chapter(point: BreakingPoint, about: About, faults: Sequence[Fault], p
             p99.append(second["p99_s"])
             if second["due"] and second["p99_s"] is None:
                 lost_edges.append(at[-1])
-        at.append(at[-1] + 0.5 if at else tried.at_s)  # lines stop between trials
+        at.append(at[-1] + 0.5 if at else tried.begins_s)  # lines stop between trials
         for row in (offered, good, p50, p99):
             row.append(None)
     last = max(point.seconds, max(at, default=1.0))
@@ -420,7 +447,7 @@ def _time_chapter(point: BreakingPoint, about: About, faults: Sequence[Fault], p
         ("dashed", "latency, p99"),
         *((("cross", "over 1 % not answered well"),) if lost_edges else ()),
     )
-    said = "; ".join(f"{length(t.at_s)}: {significant(t.trial.offered_per_s, 3)}/s" for t in counted)
+    said = "; ".join(f"{length(t.begins_s)}: {significant(t.trial.offered_per_s, 3)}/s" for t in counted)
     picture = plot.draw(f"{prefix}time", sentence_, f"Load and latency over the search. Trials: {said}.", paint,
                         heights=(430, 420), key=key)  # fmt: skip
     note = "Gray: what was offered. Each trial begins when the backend is well again."
@@ -431,12 +458,47 @@ def _time_chapter(point: BreakingPoint, about: About, faults: Sequence[Fault], p
 
 def _seconds_table(point: BreakingPoint, name: str) -> Table:
     rows: list[list[str | Cell]] = [
-        [length(t.at_s), significant(t.trial.offered_per_s, 3), latency(t.trial.latency_s(0.99)),
+        [length(t.begins_s), significant(t.trial.offered_per_s, 3), latency(t.trial.latency_s(0.99)),
          "void" if t.trial.void else "held" if t.judgement.holds else Cell("broke", "outside")]
         for t in point.trials
         if t.kind != "probe"
     ]  # fmt: skip
     return Table(name, "Trials in their order", ["began", "offered/s", "p99", ""], rows, text_columns=(0,))
+
+
+# What was used
+
+
+def _used_chapter(point: BreakingPoint, prefix: str, label: str) -> list[Chapter]:
+    """What was used where it held, and where it broke: what ran out can be checked."""
+    counted = [tried for tried in point.trials if tried.counts]
+    groups = [[t.trial.resources for t in counted if t.judgement.holds is holds] for holds in (True, False)]
+    names = sorted({name for group in groups for used in group for name in used}, key=_used_order)
+    rows: list[list[str | Cell]] = []
+    for name in names:
+        medians = [[used[name] for used in group if name in used] for group in groups]
+        shown = ["" if not each else significant(statistics.median(each), 3) for each in medians]
+        rows.append([_used_name(name), *shown])
+    if not rows:
+        return []
+    finding_ = "Nothing broke, whatever was used"
+    if point.requests_per_s[1] is not None:
+        ran_out = resource_name(point.limited_by) if point.limited_by else "nothing that was watched"
+        finding_ = f"{ran_out[:1].upper()}{ran_out[1:]} ran out where it broke"
+    table = Table(f"{prefix}used-table", "What was used (medians of trials)", ["", "held", "broke"], rows)
+    return [Chapter(f"{prefix}used-chapter", label, [Panel(f"{prefix}used-panel", finding_, table=table)])]
+
+
+def _used_order(name: str) -> tuple[bool, bool, str]:
+    """The backend first, then the machine and who made load, then the backend's own gauges."""
+    return name.startswith("metrics."), name.startswith(("generator.", "machine.")), name
+
+
+def _used_name(name: str) -> str:
+    owner, _, what = name.partition(".")
+    if name == "machine.cpu":
+        return "machine: busiest core"
+    return what if owner == "metrics" else f"{owner}: {_USED.get(what, what)}"
 
 
 # Recovery
@@ -487,6 +549,9 @@ def _recovery_chapter(point: BreakingPoint, about: About, prefix: str, label: st
         f"holds for {length(HOLDS_S)}."
     )
     why = [sentence(typeset(found.why)) for found in recoveries if found.why]
+    if point.recovery_unknown:
+        more = "what clients do to it that try again" if point.recovery_s is not None else "more"
+        why.append(sentence(typeset(f"{more} is not known: {point.recovery_unknown}")))
     note = " ".join(dict.fromkeys(why))
     windows = [_windows_table(found, f"{prefix}windows-{number_}") for number_, found in enumerate(recoveries)]
     panel = Panel(f"{prefix}recovery-panel", sentence_, [text], picture, table, windows, note)
@@ -504,10 +569,12 @@ def _windows_table(found: Recovery, name: str) -> Table:
 
 
 def _recovery_finding(recoveries: Sequence[Recovery]) -> str:
-    alone = recoveries[0]
+    alone = next((found for found in recoveries if not found.retries), None)
     insisting = next((found for found in recoveries if found.retries), None)
-    if alone.metastable is None:
-        return "Whether it comes back from an overload is not known"
+    if alone is None or alone.metastable is None:
+        if insisting is not None and insisting.metastable:
+            return "It stays down after an overload while clients try again: it is metastable"
+        return _NOT_KNOWN
     if alone.recovery_s is None:
         return "It does not come back from an overload by itself" + (": it is metastable" if alone.metastable else "")
     said = f"It comes back {length(alone.recovery_s)} after the overload ends"

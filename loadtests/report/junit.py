@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from loadtests.objectives import Judgement, Objective
 
 NOT_KEPT = 3  # exit code: something that is required does not hold
+UNKNOWN = 1  # exit code: whether it holds is not known
 
 
 class Check(NamedTuple):
@@ -25,6 +26,7 @@ class Check(NamedTuple):
     holds: bool
     says: str  # what was found, in a line
     seconds: float = 0.0
+    unknown: bool = False  # it does not hold because nobody knows, not because it was missed
 
 
 def checks_of_break(
@@ -65,8 +67,11 @@ def checks_of_ledger(ledger: Mapping[str, Any] | None, not_held: Sequence[str] =
 
 
 def exit_code(checks: Iterable[Check]) -> int:
-    """0, or 3 where anything does not hold."""
-    return 0 if all(check.holds for check in checks) else NOT_KEPT
+    """0, or 3 where anything does not hold; 1 where that is known of nothing, and something is not known."""
+    missed = [check for check in checks if not check.holds]
+    if not missed:
+        return 0
+    return UNKNOWN if all(check.unknown for check in missed) else NOT_KEPT
 
 
 def write_junit(path: Path, name: str, checks: Sequence[Check]) -> None:
@@ -74,19 +79,18 @@ def write_junit(path: Path, name: str, checks: Sequence[Check]) -> None:
     groups: dict[str, list[Check]] = {}
     for check in checks:
         groups.setdefault(check.group, []).append(check)
-    root = ET.Element("testsuites", name=name, tests=str(len(checks)), failures=str(_missed(checks)))
+    root = ET.Element("testsuites", {"name": name, **_counted(checks)})
     for group, several in groups.items():
         seconds = max(check.seconds for check in several)
-        suite = ET.SubElement(
-            root, "testsuite", name=group, tests=str(len(several)), failures=str(_missed(several)), errors="0",
-            skipped="0", time=f"{seconds:.3f}",
-        )  # fmt: skip
+        told = {"name": group, **_counted(several), "skipped": "0", "time": f"{seconds:.3f}"}
+        suite = ET.SubElement(root, "testsuite", told)
         for check in several:
             case = ET.SubElement(
                 suite, "testcase", classname=f"{name}.{group}", name=check.name, time=f"{check.seconds:.3f}"
             )
             if not check.holds:
-                ET.SubElement(case, "failure", message=check.says, type="objective missed").text = check.says
+                found, kind = ("error", "void") if check.unknown else ("failure", "objective missed")
+                ET.SubElement(case, found, message=check.says, type=kind).text = check.says
             ET.SubElement(case, "system-out").text = check.says
     ET.indent(root)
     try:
@@ -96,8 +100,11 @@ def write_junit(path: Path, name: str, checks: Sequence[Check]) -> None:
         raise InputError(f"--junit {path}: cannot be written: {error.strerror}") from None
 
 
-def _missed(checks: Iterable[Check]) -> int:
-    return sum(not check.holds for check in checks)
+def _counted(checks: Sequence[Check]) -> dict[str, str]:
+    """How many, how many were missed, and of how many nobody knows."""
+    unknown = sum(not check.holds and check.unknown for check in checks)
+    missed = sum(not check.holds for check in checks) - unknown
+    return {"tests": str(len(checks)), "failures": str(missed), "errors": str(unknown)}
 
 
 def _interval(point: BreakingPoint) -> str:
@@ -112,4 +119,6 @@ def _interval(point: BreakingPoint) -> str:
         ends += f", recovers in {point.recovery_s:.0f} s"
     elif point.metastable:
         ends += ", does not recover (metastable)"
+    elif point.no_recovery is not None:
+        ends += f", recovery not known: {point.no_recovery}"
     return ends + ("" if point.valid else f"; not valid: {point.why}")

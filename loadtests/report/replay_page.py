@@ -28,6 +28,8 @@ _ROUND = (1, 2, 5, 10, 15, 30)  # minutes of a bin
 def story(found: Replayed) -> str:
     """What came of it, in a sentence."""
     trial, speed = found.trial, found.plan.speed
+    if trial.void is not None:
+        return f"this run says nothing about the backend, because {trial.void}"
     requests, took = number(trial.requests), length(trial.seconds)
     p99 = trial.latency_s(0.99)
     quick = f", 99{THIN}% within {latency(p99)}" if math.isfinite(p99) else ""

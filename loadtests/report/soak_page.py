@@ -32,6 +32,8 @@ _WHO = {"service": "the service", "database": "the database"}
 
 def story(found: Soaked) -> str:
     """What came of it, in a sentence."""
+    if found.void is not None:
+        return f"this run says nothing about the backend, because {found.void}"
     drifts = found.drifts()
     up = [name for name, one in drifts.items() if one.rises]
     grows = (
@@ -40,27 +42,32 @@ def story(found: Soaked) -> str:
         else "nothing drifts"
     )
     nights = f", {significant(found.per_s / found.night_per_s, 2)} caucus nights" if found.night_per_s else ""
+    void, counted = found.void_stretches, sum(one.requests for one in found.known)
+    left_out = (
+        f"; {number(void)} of {plural(len(found.stretches), 'stretch', 'stretches')} {'is' if void == 1 else 'are'} "
+        "void and left out: the generator fell short"
+    )
     return (
         f"{length(found.seconds)} at {significant(found.per_s, 3)} requests a second{nights}: {grows}; "
-        f"{share(found.error_share)} of {number(found.requests)} requests were not answered well"
+        f"{share(found.error_share)} of {number(counted)} requests were not answered well{left_out if void else ''}"
     )
 
 
 def page(found: Soaked, about: About) -> str:
     """The page; equal input gives equal text."""
     drifts = found.drifts()
-    void = sum(1 for one in found.stretches if one.void)
+    void = found.void_stretches
     notices = []
     if void:
         notices.append(
             f"In {plural(void, 'stretch', 'stretches')} of {number(len(found.stretches))} the generator fell short: "
-            "they say nothing of latency."
+            "they say nothing of latency and errors."
         )
     chapters = [_latency(found, about, drifts), *_used(found, drifts), *ledger_chapter(about.ledger)]
     return framed(
         about,
         story=with_ledger(story(found), about.ledger),
-        findings=[_told(name, one) for name, one in rising(found)],
+        findings=[_told(name, one) for name, one in rising(found)] if found.void is None else [],
         found_title="What drifts",
         key_numbers=_key_numbers(found, drifts),
         basis=(
@@ -99,7 +106,7 @@ def _p(value: float) -> str:
 
 def _key_numbers(found: Soaked, drifts: dict[str, Drift]) -> list[KeyNumber]:
     numbers = [KeyNumber(length(found.seconds), "under load", f"{number(found.requests)} requests")]
-    latencies = [one.p99_s for one in found.stretches if one.p99_s is not None]
+    latencies = [one.p99_s for one in found.known if one.p99_s is not None]
     if latencies:
         numbers.append(
             KeyNumber(latency(max(latencies)), "the slowest stretch's p99", f"fastest {latency(min(latencies))}")
@@ -122,9 +129,11 @@ def _latency(found: Soaked, about: About, drifts: dict[str, Drift]) -> Chapter:
     p50, p99 = ([getattr(one, name) for one in found.stretches] for name in ("p50_s", "p99_s"))
     moved = drifts.get("latency.p99_s")
     finding = "Latency keeps its level"
-    if moved is not None and moved.rises:
+    if found.void is not None:
+        finding = "Latency with a generator that fell short: how much of it is the backend's is not known"
+    elif moved is not None and moved.rises:
         finding = f"Latency grows: p99 by {_shown('latency.p99_s', moved.per_hour)} an hour"
-    elif any(value is None for value in p99):
+    elif any(one.p99_s is None for one in found.known):
         finding = "In some stretches one request in a hundred, or more, was not answered well"
     asked_s = objective_of_latency(about.objectives)
 
@@ -155,7 +164,7 @@ def _rows(stretches: Sequence[Stretch]) -> list[list[str | Cell]]:
     rows: list[list[str | Cell]] = []
     for one in stretches[::step]:
         errors = 1 - one.good / max(1, one.requests)
-        failed = Cell(share(errors), "outside" if errors else "")
+        failed = Cell("void") if one.void else Cell(share(errors), "outside" if errors else "")
         rows.append([length(one.at_s), number(one.requests), latency(one.p50_s), latency(one.p99_s), failed])
     return rows
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 def story(found: Stampeded) -> str:
     """What came of it, in a sentence."""
     shape = found.shape
+    if found.trial.void is not None:
+        return f"this run says nothing about the backend, because {found.trial.void}"
     calm, rushed = (found.part(REPORTS, when).latency_s(0.99) for when in ("before", "during"))
     public = found.part(PUBLIC, "during")
     return (
@@ -70,7 +72,9 @@ def page(found: Stampeded, about: About) -> str:
 
 
 def _findings(found: Stampeded) -> list[str]:
-    told = []
+    told: list[str] = []
+    if found.trial.void is not None:
+        return told
     for who in (PUBLIC, REPORTS):
         judged = found.judged(who, "during")
         if judged.broken:
@@ -90,7 +94,7 @@ def _findings(found: Stampeded) -> list[str]:
 def _key_numbers(found: Stampeded) -> list[KeyNumber]:
     public, rushed = found.part(PUBLIC, "during"), found.part(REPORTS, "during")
     over = found.over_after_s
-    return [
+    numbers = [
         KeyNumber(significant(found.shape.surge_per_s, 2), "readers come at once", behind="requests/s"),
         KeyNumber(
             latency(public.latency_s(0.99)), "99 % of them answered within", share(public.error_share) + " errors"
@@ -98,6 +102,7 @@ def _key_numbers(found: Stampeded) -> list[KeyNumber]:
         KeyNumber(latency(rushed.latency_s(0.99)), "of the reports meanwhile", share(rushed.error_share) + " errors"),
         KeyNumber("never" if over is None else length(over), "until all is as before", "from the end of the stampede"),
     ]
+    return numbers if found.trial.void is None else numbers[:-1]  # the last one is a judgement
 
 
 def _over_time(found: Stampeded, about: About) -> Chapter:
@@ -115,7 +120,9 @@ def _over_time(found: Stampeded, about: About) -> Chapter:
     bad = [at[k] for k in range(count) if np.any(~sample.ok[second == k])]
     asked_s = objective_of_latency(about.objectives)
     calm, rushed = (found.part(REPORTS, when).latency_s(0.99) for when in ("before", "during"))
-    if math.isfinite(rushed) and rushed <= 2 * calm + 0.01:
+    if found.trial.void is not None:
+        finding = "Latency with a generator that fell short: how much of it is the backend's is not known"
+    elif math.isfinite(rushed) and rushed <= 2 * calm + 0.01:
         finding = "The stampede does not reach the reports: their p99 stays as it was"
     else:
         finding = f"While readers stampede, reports take up to {latency(rushed)} (p99) instead of {latency(calm)}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loadtests import contract, ledger, reconciliation
+from loadtests import breaking_point, contract, ledger, reconciliation
 from loadtests.breaking_point import BROKEN_OFF, BUDGET_S, BreakingPoint, SearchEndedError, Tried
 from loadtests.contract import Backend, Operation, Report, Session, Site
 from loadtests.generator.processes import GeneratorError, nothing
@@ -106,7 +106,7 @@ class Found:
     @property
     def was_broken_off(self) -> bool:
         """Whether somebody pressed Ctrl-C."""
-        return self.point.why == BROKEN_OFF
+        return self.point.broken_off
 
 
 @dataclass(frozen=True)
@@ -210,6 +210,8 @@ def _lacking(backend: Backend, flow: str) -> str:
 
 def find(job: Job, flow: str, told: Callable[[str], None], tried: Callable[[Tried], None]) -> Found:
     """The breaking point of a flow. InputError where it cannot be loaded, UnfinishedError where the backend is gone."""
+    if job.plan and (problems := job.plan.too_late_for(breaking_point.STEP_S)):
+        raise InputError(problems)
     with at_backend(job, flow, told) as place:
         return place.searched(tried)
 
@@ -271,9 +273,13 @@ class Load:
                 raise
             workers = stress.workers
         self.notices += [*_others_here(point), *self.kept.notices()]
-        if job.others and point.why == BROKEN_OFF:
+        if job.others and (point.broken_off or point.failed):
             self.notices.append(_lacking_elsewhere(job.others))
-        held = self.reconciled()
+        held = None
+        try:
+            held = self.reconciled()
+        except KeyboardInterrupt:  # what was found stays
+            self.not_held, point = BROKEN_OFF, replace(point, broken_off=True)
         return Found(
             point, held, where(point.trials), tuple(self.marks), tuple(self.notices),
             self.not_held, self.shown, self.place.kind, self.place.cores, workers,
@@ -375,6 +381,7 @@ class Load:
             lost=lost if writes else lambda: 0,
             left=(lambda: float("inf")) if corrects else (lambda: self._left(kit, losses)),
             around=self.faults,
+            steps_only=job.plan is not None and job.plan.has_times,
             told=self.told,
             kept=self.kept,
         )
@@ -412,21 +419,30 @@ class Load:
         if trial.requests and not trial.sample.ok.any():
             said = trial.sample.main_problem or "no answer"
             raise InputError(
-                f"--flow {self.flow}: not one of {trial.requests} requests a second apart was answered well: {said}"
+                f"--flow {self.flow}: of {trial.requests} requests, {_FIRST_PER_S:g} a second, not one was answered "
+                f"well: {said}"
             )
 
     # What must be there before
 
     def _kit(self) -> Kit:
         flow, own = self.flow, self.place.launched is not None
-        sites = self.night.sites if self.place.target.loopback else self.night.sites[:_MOST_SITES_AFAR]
-        parts = _parts(sites, flow, ours=own)
         needs_login = "login" in self.backend.operations and (flow != "results" or own)
         if needs_login and not self.accounts.chairs and not self.accounts.staff:
             raise InputError(
                 "who signs in? --pins FILE (user,role,site,pin,totp_secret; `caucus backend pins` writes ours)"
             )
-        account_of = {site.code: self.night.account_of(site, self.accounts) for site in sites}
+        account_of = {site.code: self.night.account_of(site, self.accounts) for site in self.night.sites}
+        sites = self.night.sites
+        if (
+            needs_login and flow != "clerk" and not own
+        ):  # a list may name but some of them: who does what is decided among those
+            sites = tuple(site for site in sites if account_of[site.code] is not None)
+            if not sites:
+                raise InputError(f"--pins {self.place.pins}: nobody in it chairs a site of {self.job.name}")
+        if not self.place.target.loopback:
+            sites = sites[:_MOST_SITES_AFAR]
+        parts = _parts(sites, flow, ours=own)
         reports = {site.code: two_reports(self.night, site) for site in sites}
         preparation = self.preparation
         sessions: dict[str, Session] = {}
@@ -434,13 +450,13 @@ class Load:
         chairs = list(parts["chairs"]) if flow in ("report", "photo", "mix") or (flow == "results" and own) else []
         if needs_login and chairs:
             with_login = [account for site in chairs if (account := account_of[site.code]) is not None]
-            if not with_login:
-                raise InputError(f"--pins {self.place.pins}: nobody in it chairs a site of {self.job.name}")
             sessions |= preparation.signed_in(with_login, "chair")
             people += with_login
             chairs = [site for site in chairs if (one := account_of[site.code]) is not None and one.user in sessions]
         session_of = {site: sessions.get(one.user) if (one := account_of[site.code]) else None for site in chairs}
         progress: dict[str, tuple[int, Any]] = {} if own else preparation.come(session_of)
+        session_of = {site: session for site, session in session_of.items() if site.code not in preparation.unknown}
+        chairs = [site for site in chairs if site.code not in preparation.unknown]
         first = {"photo": len(chairs), "results": len(chairs), "mix": len(chairs) // 2}.get(flow, 0)
         if first:
             some = dict(list(session_of.items())[:first])
@@ -455,8 +471,7 @@ class Load:
                 sessions |= preparation.signed_in(reviewers, "reviewer")
                 people += reviewers
         logins = [one for site in parts["login"] if (one := account_of[site.code])] if _signs_in(flow) else []
-        if flow == "login" and not logins:
-            raise InputError(f"--pins {self.place.pins}: nobody in it chairs a site of {self.job.name}")
+        sessions = preparation.fresh_ones(sessions)
         return Kit(
             name=self.run_id,
             run_id=self.run_id,

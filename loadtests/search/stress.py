@@ -23,6 +23,7 @@ from urllib.request import urlopen
 import numpy as np
 import numpy.typing as npt
 
+from loadtests import breaking_point
 from loadtests.breaking_point import (
     BROKEN_OFF,
     BUDGET_S,
@@ -33,7 +34,7 @@ from loadtests.breaking_point import (
     used_up,
     wait_until_well,
 )
-from loadtests.generator.processes import Around, Generators, nothing
+from loadtests.generator.processes import Around, GeneratorError, Generators, nothing
 from loadtests.generator.upkeep import Kept
 from loadtests.objectives import Objective
 from loadtests.objectives import Trial as Measured
@@ -41,13 +42,19 @@ from loadtests.search.recovery import OVERLOAD_SHARE, RETRIES, Phase, Recovery, 
 from loadtests.target.guards import Target
 from loadtests.trial import SECOND, Sample, Trial
 from loadtests.workload import Schedule, poisson, spike
+from simulation.errors import UnfinishedError
 
 TIMEOUT_S = 10.0  # after which a client gives up
 LEAST_PATIENCE_S = 1.0  # of a client that tries again; else as long as the latency that is asked for
 WAITING = 8  # requests that wait for something of a backend that is not a core: that is what ran out
 _PROBE_S, _PROBE_REQUESTS = 1.0, 5
 _METRICS_EVERY_S = 2.0
-_GAUGE = re.compile(r"^([a-z0-9_:]*(?:waiting|queue|in_use|pending)[a-z0-9_:]*)(?:\{[^}]*\})? ([0-9.eE+-]+)$", re.M)
+_GAUGE = re.compile(  # counters and histograms only grow: how much they show says nothing of how many wait now
+    r"^([a-z0-9_:]*(?:waiting|queue|in_use|pending)[a-z0-9_:]*)"
+    r"(?<!_total)(?<!_count)(?<!_sum)(?<!_bucket)(?<!_created)(?:\{[^}]*\})? ([0-9.eE+-]+)$",
+    re.M,
+)
+NOT_ASKED = "it was not asked for"  # why it is not known how a backend comes back
 _QUEUES = re.compile("waiting|queue|pending")
 
 
@@ -84,6 +91,7 @@ class Stress:
     around: Around = nothing  # each trial that is no look at whether all is well: faults
     told: Callable[[str], None] = lambda text: None
     kept: Kept = field(default_factory=Kept)  # hears of the sessions that were renewed
+    steps_only: bool = False  # a fault that has a time falls into long trials and not into short ones
     _workers: int = field(default=0, init=False)
     _made_trials: int = field(default=0, init=False)
     _generators: Generators | None = field(default=None, init=False)
@@ -153,16 +161,24 @@ class Stress:
         if self.left() < rate_per_s * seconds + 4 * np.sqrt(rate_per_s * seconds):
             raise SearchEndedError(f"only {self.left():,.0f} requests are left, and what was sent cannot be sent again")
         self._made_trials += 1
-        return poisson(rate_per_s, seconds, self.seed * 1000 + self._made_trials)
+        return poisson(rate_per_s, seconds, self.last_seed)
+
+    @property
+    def last_seed(self) -> int:
+        """Of the last trial's arrivals, and of a mix's operations."""
+        return self.seed * 1000 + self._made_trials
 
     def _kept(self, schedule: Schedule, around: Around) -> Trial:
         """A schedule that is kept; the mix's shares are drawn here."""
         assert self._generators is not None
         if self.shares is not None:
-            schedule = schedule.mixed(self.shares, self.seed * 1000 + self._made_trials)
+            schedule = schedule.mixed(self.shares, self.last_seed)
         with self._metrics_of() as metrics:
             found = self._generators.trial(schedule, objective_s=self.objective_s, watch=self.watch(), around=around)
-        return replace(found, lost=self.lost(), resources={**found.resources, **metrics})
+        used = found.resources
+        if not self.made.target.loopback:  # then it is this machine's, which the backend does not use
+            used = {name: value for name, value in used.items() if not name.startswith("machine.")}
+        return replace(found, lost=self.lost(), resources={**used, **metrics})
 
     def more_workers(self) -> bool:
         """One more process, where there is a core for it; whether there is."""
@@ -214,64 +230,93 @@ class Stress:
         recovers: bool = True,
         tried: Callable[[Tried], None] = lambda one: None,
     ) -> BreakingPoint:
-        """The breaking point; and, where there is one, how the backend comes back from an overload."""
+        """The breaking point; and, where there is one, how the backend comes back from an overload.
+
+        What fails on the way ends it with what was found until then; before the first trial it is an UnfinishedError.
+        """
         cap = self.made.target.rate_cap_per_s
         point = search(
-            self.measure,
+            _or_unfinished()(self.measure),
             objectives,
-            probe=self.probe,
+            probe=_or_unfinished()(self.probe),
             start_per_s=start_per_s,
             flow=flow,
             night_per_s=night_per_s,
             most_per_s=float("inf") if cap is None else cap,
             budget_s=budget_s,
-            more_workers=self.more_workers,
+            more_workers=_or_unfinished()(self.more_workers),
             ran_out=ran_out,
             told=tried,
+            lengths=(breaking_point.STEP_S,) if self.steps_only else None,
+            seed=lambda: self.last_seed,
         )
         low, high = point.requests_per_s
-        if not recovers or point.why == BROKEN_OFF or high is None or low <= 0:
-            return point
+        unknown = NOT_ASKED if not recovers else BROKEN_OFF if point.broken_off else point.failed
+        if unknown is None and (high is None or low <= 0):
+            unknown = "nothing broke" if high is None else "no load was held"
+        if unknown is not None:
+            return replace(point, recovery_unknown=unknown)
+        assert high is not None
+        found: list[Recovery] = []
+        broken_off, failed = False, None
         try:
-            return point.with_recoveries(self.recoveries(objectives, (low + high) / 2))
+            with _or_unfinished():
+                unknown = self._come_back(found, objectives, (low + high) / 2, (0, RETRIES))
+        except SearchEndedError as ended:
+            unknown = str(ended)
         except KeyboardInterrupt:
-            return replace(point, why=BROKEN_OFF)
+            broken_off, unknown = True, BROKEN_OFF
+        except UnfinishedError as error:
+            unknown = failed = str(error)
+        return replace(point, recoveries=tuple(found), recovery_unknown=unknown, broken_off=broken_off, failed=failed)
 
     def recoveries(
         self, objectives: Sequence[Objective], capacity_per_s: float, tries: Sequence[int] = (0, RETRIES)
     ) -> tuple[Recovery, ...]:
         """Overload, and back to nominal: without retries, and with them."""
-        cap = self.made.target.rate_cap_per_s
-        if cap is not None and OVERLOAD_SHARE * capacity_per_s > cap:
-            return ()
         found: list[Recovery] = []
         with contextlib.suppress(SearchEndedError):
-            for retries in tries:
-                self.told(
-                    "overload, then half of the breaking point; clients "
-                    + (f"try again {retries} times" if retries else "do not try again")
-                )
-                found += recovery(
-                    self.play,
-                    objectives,
-                    capacity_per_s=capacity_per_s,
-                    settle=lambda: self._settle(capacity_per_s / 10),
-                    retries=(retries,),
-                )
+            self._come_back(found, objectives, capacity_per_s, tries)
         return tuple(found)
 
+    def _come_back(
+        self, found: list[Recovery], objectives: Sequence[Objective], capacity_per_s: float, tries: Sequence[int]
+    ) -> str | None:
+        """Adds one episode after the other, so that the first stays where the second fails; why one was left out."""
+        cap = self.made.target.rate_cap_per_s
+        left_out = None
+        for retries in tries:
+            if cap is not None and (1 + retries) * OVERLOAD_SHARE * capacity_per_s > cap:
+                left_out = left_out or (
+                    f"an overload {'with retries ' if retries else ''}could send more than {cap:.0f} requests a "
+                    "second, which a target that is not this machine does not get"
+                )
+                continue
+            self.told(
+                "overload, then half of the breaking point; clients "
+                + (f"try again {retries} times" if retries else "do not try again")
+            )
+            found += recovery(
+                self.play,
+                objectives,
+                capacity_per_s=capacity_per_s,
+                settle=lambda: self._settle(capacity_per_s / 10),
+                retries=(retries,),
+            )
+        return left_out
+
     def play(self, phases: Sequence[Phase], retries: int) -> Played:
-        """The phases in one go; clients who try again give up on each try sooner."""
+        """The phases in one go; clients who try again give up on each try sooner.
+
+        Without faults: how a backend comes back from an overload is what is looked at.
+        """
         before, overload, after = phases
         seconds = before.seconds + overload.seconds + after.seconds
         expected = sum(phase.per_s * phase.seconds for phase in phases)
         if self.left() < 1.1 * expected:
             raise SearchEndedError("too few requests are left")
         self._made_trials += 1
-        schedule = spike(
-            before.per_s, overload.per_s, seconds, before.seconds, overload.seconds,
-            self.seed * 1000 + self._made_trials,
-        )  # fmt: skip
+        schedule = spike(before.per_s, overload.per_s, seconds, before.seconds, overload.seconds, self.last_seed)
         generators = self._generators
         assert generators is not None
         order = generators.order
@@ -281,7 +326,7 @@ class Stress:
         limits = {**order["limits"], "retries": retries, "timeout_s": patience_s}
         generators.order = {**order, "limits": limits}
         try:
-            return Played(self.trial(schedule))
+            return Played(self._kept(schedule, nothing))
         finally:
             generators.order = order
 
@@ -316,6 +361,15 @@ class Played:
     def void(self) -> str | None:
         """Why it says nothing."""
         return self.trial.void
+
+
+@contextmanager
+def _or_unfinished() -> Iterator[None]:
+    """A generator that failed, as what a search ends with that keeps what was found; also a decorator."""
+    try:
+        yield
+    except GeneratorError as error:
+        raise UnfinishedError(f"load could not be made: {error}") from error
 
 
 def _metrics_text(target: Target) -> str | None:

@@ -73,12 +73,12 @@ def allowed(url: str, may_load: str | None = None, resolve: Resolver | None = No
             f"--target {url}: {host} is {', '.join(addresses)}: partly this machine, partly not; name one address"
         )
     loopback = kinds == {True}
-    if loopback and not _means_loopback(host) and may_load is None:
+    if loopback and not means_loopback(host) and may_load is None:
         raise InputError(
             f"--target {url}: {host} resolves to {', '.join(addresses)}, this machine, though it does not say so: if "
             f"that is meant, use http://{addresses[0]}:{port} or --i-may-load {host}"
         )
-    if not loopback and _means_loopback(host):
+    if not loopback and means_loopback(host):
         raise InputError(f"--target {url}: {host} resolves to {', '.join(addresses)}, which is not this machine")
     if not loopback and may_load is None:
         raise InputError(
@@ -112,7 +112,8 @@ def _same(named: str, host: str) -> bool:
     return named.strip("[]").rstrip(".").lower() == host.rstrip(".").lower()
 
 
-def _means_loopback(host: str) -> bool:
+def means_loopback(host: str) -> bool:
+    """Whether a host, as it is written, is this machine and nothing that others can reach."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -16,6 +16,7 @@ from typing import Any
 
 from loadtests import contract
 from loadtests.contract import Ask, Backend, Operation, Outcome, Report, Session, Site
+from loadtests.generator.upkeep import OLD_SHARE, is_old, life_s
 from loadtests.ledger import Ledger
 from loadtests.target.check import Night
 from loadtests.target.sender import Sender
@@ -24,6 +25,7 @@ from loadtests.users.accounts import Account
 from simulation.errors import InputError
 
 _AT_ONCE = 8
+_NOT_LET_IN = (401, 403)
 _TRIES, _LONGEST_S = 6, 30.0  # of one request that the backend has no time for, and the pause before the next try
 _UNCLEAR_TRIES = 3  # of one whose answer says nothing: a backend that is broken stays so
 Told = Callable[[str], None]
@@ -38,6 +40,9 @@ class Preparation:
     ledger: Ledger
     told: Told
     ended: threading.Event = field(default_factory=threading.Event)
+    unknown: set[str] = field(default_factory=set)  # sites of which the backend did not say what they have: see `come`
+    _accounts: dict[str, Account] = field(default_factory=dict, repr=False)  # by user
+    _renewed: dict[str, Session] = field(default_factory=dict, repr=False)
 
     def signed_in(self, accounts: Sequence[Account], kind: str) -> dict[str, Session]:
         """Their sessions; who is refused is left out. InputError where nobody gets in."""
@@ -47,19 +52,14 @@ class Preparation:
         rows = [(one, address(kind, n)) for n, one in enumerate(accounts)]
         found: dict[str, Session] = {}
         problems: list[str] = []
+        began = time.monotonic()
 
         def one(row: tuple[Account, str]) -> None:
             account, source = row
-            ask = Ask(
-                user=account.user,
-                pin=account.pin,
-                second_factor=account.second_factor(),
-                device=f"load-{secrets.token_hex(4)}",
-                address=source,
-            )
-            outcome = self._insisted("login", ask, source if apart else "")
-            if outcome.accepted:
-                found[account.user] = contract.signed_in(ask, outcome)
+            session, outcome = self._sign_in(account, f"load-{secrets.token_hex(4)}", source, apart=apart)
+            if session is not None:
+                found[account.user] = session
+                self._accounts[account.user] = account
             else:
                 problems.append(f"{account.user} cannot sign in: {outcome.problem or outcome.verdict}")
                 if not found and len(problems) >= _AT_ONCE:
@@ -70,19 +70,67 @@ class Preparation:
             raise InputError(f"--pins: {problems[0]}: is it the list of this backend?")
         if problems:
             self.told(f"{len(problems)} of {len(accounts)} are left out; {problems[0]}")
+        took_s, lasts_s = time.monotonic() - began, min(life_s(session) for session in found.values())
+        if took_s > OLD_SHARE * lasts_s:
+            self.told(
+                f"signing in {len(found):,} {kind}s took {took_s / 60:.0f} min, and a session lasts "
+                f"{lasts_s / 60:.0f}: so many cannot be kept signed in; fewer precincts (--roster) can"
+            )
+        return self.fresh_ones(found)
+
+    def fresh_ones(self, sessions: Mapping[str, Session]) -> dict[str, Session]:
+        """The same, those that are old signed in again: what comes before a load may take long."""
+        found = dict(sessions)
+
+        def one(user: str) -> None:
+            found[user] = self._fresh(found[user])
+
+        old = [user for user, session in found.items() if user in self._accounts and is_old(session)]
+        self._all(one, old, "signing in again: sessions that are old")
         return found
 
+    def _fresh(self, session: Session) -> Session:
+        """One that will last for a while; the same where it cannot be renewed: what follows says so."""
+        session = self._renewed.get(session.user, session)
+        account = self._accounts.get(session.user)
+        if account is None or not is_old(session):
+            return session
+        apart = reach(self.send.target)
+        renewed, _ = self._sign_in(account, session.device, session.address, apart=apart)
+        if renewed is not None:
+            self._renewed[session.user] = renewed
+        return renewed or session
+
+    def _sign_in(self, account: Account, device: str, source: str, *, apart: bool) -> tuple[Session | None, Outcome]:
+        ask = Ask(
+            user=account.user,
+            pin=account.pin,
+            second_factor=account.second_factor(),
+            device=device,
+            address=source,
+        )
+        outcome = self._insisted("login", ask, source if apart else "")
+        return contract.signed_in(ask, outcome) if outcome.accepted else None, outcome
+
     def come(self, sites: Mapping[Site, Session | None]) -> dict[str, tuple[int, Any]]:
-        """How many steps each site has already, as the backend says; those that have none are left out."""
+        """How many steps each site has already, as the backend says; those that have none are left out.
+
+        Those of which it does not say are `unknown` then: a step that they had already would be refused. InputError
+        where it says nothing of any.
+        """
         steps = contract.evening(self.backend)
         found: dict[str, tuple[int, Any]] = {}
+        problems: list[str] = []
         if "resume" not in self.backend.operations:
             return found
 
         def one(row: tuple[Site, Session | None]) -> None:
             site, session = row
-            outcome = self._insisted("resume", Ask(session, site))
-            if not outcome.accepted:
+            outcome = self._insisted("resume", Ask(session and self._fresh(session), site))
+            if outcome.verdict in ("busy", "unclear") or outcome.status in _NOT_LET_IN:
+                problems.append(f"{site.id}: {outcome.problem or outcome.verdict}")
+                self.unknown.add(site.code)
+            if not outcome.accepted:  # there is nothing yet
                 return
             values = outcome.values
             there = {
@@ -97,6 +145,10 @@ class Preparation:
                 found[site.code] = (done, values.get("version"))
 
         self._all(one, list(sites.items()), "asking what is there")
+        if problems and len(problems) >= len(sites):
+            raise InputError(f"no site hears what it has reported: {problems[0]}")
+        if problems:
+            self.told(f"{len(problems)} of {len(sites)} sites are left out: what they have is not told; {problems[0]}")
         return found
 
     def reported(
@@ -113,7 +165,9 @@ class Preparation:
         def one(row: tuple[Site, Session | None]) -> None:
             site, session = row
             for at in range(found.get(site.code, (0, None))[0], len(steps)):
-                ask = Ask(session, site, reports[site.code], key=f"before-{secrets.token_hex(8)}")
+                ask = Ask(
+                    session and self._fresh(session), site, reports[site.code], key=f"before-{secrets.token_hex(8)}"
+                )
                 outcome = self._written(steps[at], ask)
                 if not outcome.accepted:
                     problems.append(f"{site.id}: {steps[at]}: {outcome.problem or outcome.verdict}")

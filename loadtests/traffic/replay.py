@@ -97,14 +97,27 @@ def asked_of(backend: Backend) -> tuple[Operation, ...]:
 
 def check_rate(plan: Plan, target: Target) -> None:
     """InputError where a target that is not this machine would be asked for more than it may be."""
-    cap = target.rate_cap_per_s
-    busiest = int(plan.schedule.per_second().max(initial=0))
+    cap, busiest = target.rate_cap_per_s, _busiest(plan)
     if cap is not None and busiest > cap:
         slower = max(0.1, math.floor(10 * plan.speed * cap / busiest * 0.8) / 10)
         raise InputError(
             f"--speed {plan.speed:g}: {busiest} requests in the busiest second; a target that is not this machine gets "
             f"{cap:.0f} at most: --speed {slower:g}"
         )
+
+
+def retries_at(target: Target) -> int:
+    """How often a request that was not answered well is sent again.
+
+    That is done at once, beside what is planned, and what failed over a few seconds may be tried again in one: to a
+    target that is not this machine nothing is sent again.
+    """
+    return RETRIES if target.rate_cap_per_s is None else 0
+
+
+def _busiest(plan: Plan) -> int:
+    """Requests in the busiest second."""
+    return int(plan.schedule.per_second().max(initial=0))
 
 
 # For the generator's process
@@ -144,7 +157,7 @@ def kit(
     ca: Path | None = None,
 ) -> Kit:
     """The night as plain data."""
-    evening = plan.evening
+    evening, accounts = plan.evening, _by_code(plan, accounts)
     clerks = [one.user for one in accounts.of("clerk")[:_MOST_CLERKS] if one.user in sessions]
     turns = {each.number: _keyed_by(number, clerks) for number, each in enumerate(evening.keyed)}
     rows = []
@@ -175,6 +188,11 @@ def kit(
         clerks=[[one.user, one.pin, one.totp_secret] for one in accounts.of("clerk") if one.user in sessions],
         ca=None if ca is None else str(ca.resolve()),
     )
+
+
+def _by_code(plan: Plan, accounts: Accounts) -> Accounts:
+    """Chairs by their sites' codes: lists of other backends may name sites by county and precinct."""
+    return accounts.by_code({each.site.id: each.site.code for each in plan.evening.sites})
 
 
 def _keyed_by(number: int, clerks: Sequence[str]) -> tuple[str, ...]:
@@ -363,7 +381,7 @@ def _problem(operation: Operation, outcome: Outcome) -> str:
 def sign_everybody_in(preparation: Preparation, plan: Plan, accounts: Accounts) -> dict[str, Session]:
     """The sessions of all who write, before anything is due: their own log-ins of the night are sent besides."""
     writers = {each.site.code for each in plan.evening.sites if each.by_app}
-    chairs = [one for code, one in accounts.chairs.items() if code in writers]
+    chairs = [one for code, one in _by_code(plan, accounts).chairs.items() if code in writers]
     if writers and not chairs and "login" in preparation.backend.operations:
         raise InputError("--pins: no chair of this night's sites: is it the list of this backend and scenario?")
     found = preparation.signed_in(chairs, "chair")
@@ -425,8 +443,10 @@ def play(
     watch: Mapping[str, Sequence[int]] | None = None,
     around: Around = nothing,
     kept: Kept | None = None,
+    retries: int = RETRIES,
+    objective_s: float | None = None,
 ) -> Replayed:
-    """Keep the night's times against a target; faults happen `around` it."""
+    """Keep the night's times against a target; faults happen `around` it. `objective_s`: as a `Trial` has it."""
     with Generators(
         "loadtests.traffic.replay:source",
         target,
@@ -437,8 +457,8 @@ def play(
         ca=ca,
         kept=kept,
     ) as generators:
-        generators.order["limits"]["retries"] = RETRIES
-        trial = generators.trial(plan.schedule, watch=watch, around=around)
+        generators.order["limits"]["retries"] = retries
+        trial = generators.trial(plan.schedule, objective_s=objective_s, watch=watch, around=around)
     return replayed(plan, trial)
 
 

@@ -70,9 +70,27 @@ class Soaked:
         return sum(one.requests for one in self.stretches)
 
     @property
+    def known(self) -> tuple[Stretch, ...]:
+        """The stretches that say something: the generator kept up, and something was due."""
+        return tuple(one for one in self.stretches if one.void is None and one.requests)
+
+    @property
+    def void_stretches(self) -> int:
+        """In how many the generator fell short."""
+        return sum(one.void is not None for one in self.stretches)
+
+    @property
+    def void(self) -> str | None:
+        """Why none of it says anything about the backend; None: some of it does."""
+        first, count = next((one.void for one in self.stretches if one.void), None), self.void_stretches
+        if self.known or first is None:
+            return None
+        return first if count == 1 else f"in {count} stretches the generator fell short; in the first, {first}"
+
+    @property
     def goodput_share(self) -> float:
-        """Answered well, of all that were due."""
-        return sum(one.good for one in self.stretches) / max(1, self.requests)
+        """Answered well, of all that were due in stretches that say something."""
+        return sum(one.good for one in self.known) / max(1, sum(one.requests for one in self.known))
 
     @property
     def error_share(self) -> float:
@@ -112,7 +130,9 @@ class Soaked:
             "nights": self.per_s / self.night_per_s if self.night_per_s else None,
             "seconds": self.seconds,
             "requests": self.requests,
-            "error_share": self.error_share,
+            "error_share": self.error_share if self.void is None else None,
+            "void": self.void,
+            "void_stretches": self.void_stretches,
             "ended": self.ended,
             "drifts": {name: one.as_json() for name, one in self.drifts().items()},
             "stretches": [one.as_json() for one in self.stretches],

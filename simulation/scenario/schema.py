@@ -507,6 +507,11 @@ class Backend(Section):
     fault: list[LoadFault] = Field(
         default_factory=list, description="What goes wrong around it under load, as `caucus loadtest --fault` has it."
     )
+    objectives: list[StrictStr] = Field(
+        default_factory=list,
+        description='What it has to keep to under load where no `--objective` is given: `"p99(latency) < 2 s"`; see '
+        "load-tests.md. Read by `caucus loadtest` alone.",
+    )
 
 
 class Inject(Section):

@@ -159,7 +159,8 @@ def done(rehearsal: Rehearsal, kind: str, fields: Mapping[str, str], key: str, s
             stage = fields.get("stage", "") if fields.get("do") == "hold" else ""
             return rehearsal.do("hold", ROOM, {"stage": stage}, key)
         case "aids":
-            aid, _, wanted = fields.get("aid", "").partition(" ")  # what is to be, so that saying it twice changes nothing
+            # what is to be, so that saying it twice changes nothing
+            aid, _, wanted = fields.get("aid", "").partition(" ")
             now = rehearsal.room.aids | {aid} if wanted == "on" else rehearsal.room.aids - {aid}
             return rehearsal.do("aids", ROOM, {"aids": sorted(now & set(AIDS))}, key)
         case "inject":

@@ -191,6 +191,16 @@ def test_a_backend_without_corrections_says_how_many_requests_there_are(theirs: 
     assert "Traceback" not in result.output
 
 
+def test_a_list_that_names_the_last_sites_only_is_enough(theirs: Any, folder: Path) -> None:
+    head, *rows = (folder / "pins.csv").read_text().splitlines()
+    (folder / "pins.csv").write_text("\n".join((head, *rows[-8:])) + "\n")
+    result = caucus(
+        "their-night.toml", "--target", theirs.url, "--mapping", "theirs.toml", "--pins", "pins.csv",
+        "--flow", "report", "--json", "--readers", 10, "--settle", 1,
+    )  # fmt: skip
+    assert "requests are left" in result.output, "they sign in, and what they have to send is little"
+
+
 def test_a_flow_that_a_backend_does_not_have_is_an_error(theirs: Any) -> None:
     result = caucus(
         "their-night.toml", "--target", theirs.url, "--mapping", "theirs.toml", "--pins", "pins.csv", "--flow", "clerk"

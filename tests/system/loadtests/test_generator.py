@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 
+from loadtests.generator import resources
 from loadtests.generator.processes import GeneratorError, Generators
 from loadtests.target.guards import allowed
 from loadtests.trial import Status, Trial
@@ -213,3 +218,101 @@ def test_a_source_that_cannot_be_made_is_named(instant: Running, trial: Callable
     with pytest.raises(GeneratorError, match="has no attribute 'nobody'"):
         trial(instant.url, constant(10, 0.5), source="nobody")
     assert trial(instant.url, constant(10, 0.5)).goodput_share == 1, "and the process goes on"
+
+
+# Around a trial, and its end before its time
+
+
+def test_a_trial_knows_when_its_clock_began_and_what_was_used_from_then_on(
+    generators: Generators, trial: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, instant: Running
+) -> None:
+    watched: list[float] = []
+    began: list[float] = []
+
+    class Noting(resources.Watch):
+        def __enter__(self) -> resources.Watch:
+            watched.append(time.monotonic())
+            return super().__enter__()
+
+    @contextmanager
+    def around(begins: float) -> Iterator[None]:
+        began.append(begins)
+        yield
+
+    monkeypatch.setattr(resources, "Watch", Noting)
+    asked_at = time.monotonic()
+    prepared_long = trial(instant.url, constant(20, 0.5), prepare_s=2)
+    found = generators.trial(constant(20, 0.5), around=around)
+    assert found.begins_s == began[0]
+    assert prepared_long.begins_s is not None
+    assert asked_at + 2 < watched[0] < prepared_long.begins_s < asked_at + 20, "preparing is no load"
+
+
+@contextmanager
+def interrupts(_: float) -> Iterator[None]:
+    yield
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_who_presses_ctrl_c_leaves_nobody_sending(workers: int, instant: Running) -> None:
+    pressed: list[float] = []
+
+    def press() -> None:
+        pressed.append(time.monotonic())
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with Generators(f"{SOURCES}:numbered", allowed(instant.url), workers=workers) as some:
+        some.run(burst(4, 0.2, 1))
+        processes = [psutil.Process(pid) for pid in some.process_ids]
+        before = len(instant.seen())
+        pressing = threading.Timer(2.0, press)
+        pressing.start()
+        with pytest.raises(KeyboardInterrupt):
+            some.trial(constant(50, 60))
+        ended = time.monotonic()
+        sent = len(instant.seen())
+        assert ended - pressed[0] < 2
+        assert not any(process.is_running() for process in processes)
+        time.sleep(0.5)
+        assert before < sent == len(instant.seen())
+        with pytest.raises(GeneratorError, match="was broken off"):
+            some.trial(constant(50, 1))
+
+
+def test_what_is_pressed_around_a_trial_ends_its_processes_as_well(instant: Running) -> None:
+    with Generators(f"{SOURCES}:numbered", allowed(instant.url)) as one:
+        (process,) = [psutil.Process(pid) for pid in one.process_ids]
+        with pytest.raises(KeyboardInterrupt):
+            one.trial(constant(20, 0.5), around=interrupts)
+        assert not process.is_running()
+        with pytest.raises(GeneratorError, match="was broken off"):
+            one.stats()
+
+
+def test_processes_that_do_not_end_are_ended_all_at_the_same_time(
+    instant: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each that stands still is waited for twice: until it was told to, and until it was made to."""
+    monkeypatch.setattr("loadtests.generator.processes._END_S", 1.0)
+    with Generators(f"{SOURCES}:numbered", allowed(instant.url), workers=2) as two:
+        processes = [psutil.Process(pid) for pid in two.process_ids]
+        for process in processes:
+            process.suspend()
+        began = time.monotonic()
+    assert time.monotonic() - began < 4, "three processes, two seconds each"
+    assert not any(process.is_running() for process in processes)
+
+
+def test_a_worker_that_dies_is_missed_within_seconds_and_not_replaced(instant: Running) -> None:
+    """Trials are a minute long: nobody waits for the end of one whose part is lost."""
+    with Generators(f"{SOURCES}:numbered", allowed(instant.url), workers=2) as two:
+        two.run(burst(4, 0.2, 1))
+        killing = threading.Timer(1.5, psutil.Process(two.process_ids[-1]).kill)
+        began = time.monotonic()
+        killing.start()
+        with pytest.raises(GeneratorError, match="worker .* did not answer within .*: it is gone"):
+            two.run(constant(20, 60))
+        assert time.monotonic() - began < 1.5 + 15
+        with pytest.raises(GeneratorError, match="worker .* is gone"):
+            two.run(burst(4, 0.2, 1))

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from contextlib import suppress
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from loadtests.generator import live
-from loadtests.generator.processes import Generators
+from loadtests.generator.processes import GeneratorError, Generators
 from loadtests.objectives import parse_objectives
 from loadtests.search.finding import Job, at_backend
 from loadtests.target.guards import allowed
-from loadtests.workload import Peak, burst
+from loadtests.workload import Peak, burst, constant
 from simulation.roster import synthesize
 from simulation.scenario import load
 from tests.system.loadtests.servers import serving
@@ -32,6 +35,28 @@ NIGHT = 'extends = "iowa-2020"\ntitle = "Small"\nstory = "Forty precincts."\n[tu
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as one:
         return int(one.getsockname()[1])
+
+
+@contextmanager
+def joining(port: int, **environment: str) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """A process that joins as one on another machine does, as soon as somebody listens there."""
+    joined: list[subprocess.Popen[bytes]] = []
+    given = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])} | environment
+
+    def join() -> None:
+        while not joined:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                command = [sys.executable, "-m", "loadtests.generator.child", "worker", "127.0.0.1", str(port)]
+                joined.append(subprocess.Popen(command, env=given, stderr=subprocess.DEVNULL))
+            time.sleep(0.1)
+
+    threading.Thread(target=join, daemon=True).start()
+    try:
+        yield joined
+    finally:
+        for process in joined:
+            process.kill()
+            process.wait()
 
 
 def seen(text: str, name: str) -> float:
@@ -81,29 +106,12 @@ def test_the_ledger_of_a_process_elsewhere_is_brought_here(tmp_path: Path) -> No
     )  # fmt: skip
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    environment = os.environ | {"TMPDIR": str(elsewhere), "PYTHONPATH": str(Path(__file__).parents[3])}
-    joined: list[subprocess.Popen[bytes]] = []
-
-    def join() -> None:
-        while not joined:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                command = [sys.executable, "-m", "loadtests.generator.child", "worker", "127.0.0.1", str(port)]
-                joined.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
-            time.sleep(0.1)
-
-    joining = threading.Thread(target=join, daemon=True)
-    joining.start()
-    try:
-        with at_backend(job, "report", lambda _: None) as there:
-            with there.opened() as stress:
-                first = stress.measure(60, 1)
-                written_elsewhere = {path.name for path in elsewhere.rglob("ledger-*.jsonl")}
-                second = stress.measure(60, 1)
-            told = there.reconciled()
-    finally:
-        for process in joined:
-            process.kill()
-            process.wait()
+    with joining(port, TMPDIR=str(elsewhere)), at_backend(job, "report", lambda _: None) as there:
+        with there.opened() as stress:
+            first = stress.measure(60, 1)
+            written_elsewhere = {path.name for path in elsewhere.rglob("ledger-*.jsonl")}
+            second = stress.measure(60, 1)
+        told = there.reconciled()
     assert len(written_elsewhere) == 1
     brought = {path.name for path in (tmp_path / "ledger").glob("ledger-*.jsonl")}
     assert written_elsewhere < brought
@@ -111,3 +119,45 @@ def test_the_ledger_of_a_process_elsewhere_is_brought_here(tmp_path: Path) -> No
     assert told["clean"], told["verdict"]
     assert told["stored_by_others"] == 0, "every stored write is in the ledger, whoever sent it"
     assert told["acknowledged"] >= int(first.sample.ok.sum() + second.sample.ok.sum()) > 80
+
+
+def test_one_process_elsewhere_makes_all_of_the_load_where_none_is_wanted_here() -> None:
+    port = free_port()
+    with (
+        serving("instant") as server,
+        joining(port) as joined,
+        Generators(f"{SOURCES}:numbered", allowed(server.url), workers=0, others=1, listens=("127.0.0.1", port)) as one,
+    ):
+        sample = one.run(burst(20, 0.5, 1))
+    (by,) = sample.cpu
+    assert by.endswith(f"-{joined[0].pid}")
+    assert sample.ok.all()
+
+
+def test_who_joins_later_ends_the_load_and_is_named() -> None:
+    """What has been sent already is counted by part: among three, each would have another one."""
+    port = free_port()
+    with (
+        serving("instant") as server,
+        joining(port),
+        Generators(f"{SOURCES}:numbered", allowed(server.url), workers=1, others=1, listens=("127.0.0.1", port)) as two,
+    ):
+        assert two.run(burst(20, 0.5, 1)).ok.all()
+        with joining(port), pytest.raises(GeneratorError, match="worker .* came later"):
+            deque(two.run(burst(2, 0.5, 1)) for _ in range(100))
+
+
+def test_who_presses_ctrl_c_ends_those_elsewhere_as_well() -> None:
+    """They would send to the end of their schedule, and then wait a minute for their master."""
+    port = free_port()
+    main = threading.main_thread().ident or 0
+    with (
+        serving("instant") as server,
+        joining(port) as joined,
+        Generators(f"{SOURCES}:numbered", allowed(server.url), workers=1, others=1, listens=("127.0.0.1", port)) as two,
+    ):
+        assert two.run(burst(20, 0.5, 1)).ok.all()
+        threading.Timer(1.5, signal.pthread_kill, (main, signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            two.run(constant(20, 60))
+        joined[0].wait(10)

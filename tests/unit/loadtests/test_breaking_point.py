@@ -24,6 +24,7 @@ from loadtests.breaking_point import (
 )
 from loadtests.objectives import parse_objectives, parse_requirement
 from loadtests.trial import Trial
+from simulation.errors import UnfinishedError
 from tests.unit.loadtests.simulated_servers import (
     Answers,
     Bench,
@@ -243,6 +244,14 @@ def _probe(latency_s: float | None) -> Trial:
     return trial_of(due, due + (latency_s or 0.0), np.ones(len(due), bool), 1.0)
 
 
+def test_trials_are_as_long_as_one_says():
+    found = run(bench(Servers(1 / 1000)), lengths=(STEP_S,))
+    low, high = found.requests_per_s
+    assert high is not None
+    assert low <= TRUTH_1000_PER_S <= high
+    assert {tried.trial.seconds for tried in found.trials if tried.kind != "probe"} == {STEP_S}
+
+
 # Odd backends
 
 
@@ -359,3 +368,92 @@ def test_a_backend_for_less_than_one_request_a_second_is_searched_without_a_mist
     low, high = found.requests_per_s
     assert low < 1
     assert high is not None
+
+
+# A search that ends early
+
+
+def after(trials: int, error: BaseException, bed: Bench) -> Callable[[float, float], Trial]:
+    """Measures so many trials, then fails."""
+
+    def measure(rate_per_s: float, seconds: float) -> Trial:
+        if bed.trials >= trials:
+            raise error
+        return bed.measure(rate_per_s, seconds)
+
+    return measure
+
+
+def test_a_search_that_is_broken_off_says_so_however_good_its_answer_is():
+    bed = bench(Servers(1 / 1000))
+    whole = run(bed)
+    assert (whole.valid, whole.broken_off, whole.failed) == (True, False, None)
+    again = bench(Servers(1 / 1000))
+    found = search(
+        after(len(whole.trials) - 1, KeyboardInterrupt(), again), OBJECTIVES, start_per_s=100, rest=again.rest,
+        clock=again.clock,
+    )  # fmt: skip
+    assert found.broken_off
+    assert found.as_json()["broken_off"]
+    assert len(found.trials) == len(whole.trials) - 1
+
+
+@pytest.mark.parametrize("trials", [1, 2, 6, 12])
+def test_what_fails_after_some_trials_leaves_what_they_said(trials):
+    bed = bench(Servers(1 / 1000))
+    measure = after(trials, UnfinishedError("the fault did not happen"), bed)
+    found = search(measure, OBJECTIVES, start_per_s=100, rest=bed.rest, clock=bed.clock)
+    assert len(found.trials) == trials
+    assert (found.valid, found.why, found.failed) == (False, "the fault did not happen", "the fault did not happen")
+    assert not found.broken_off
+    assert json.loads(json.dumps(found.as_json(), allow_nan=False))["failed"] == "the fault did not happen"
+
+
+def test_what_fails_before_the_first_trial_is_over_is_an_error():
+    bed = bench(Servers(1 / 1000))
+    with pytest.raises(UnfinishedError, match="the fault did not happen"):
+        search(after(0, UnfinishedError("the fault did not happen"), bed), OBJECTIVES, start_per_s=100)
+
+
+# What a trial tells beside its verdict
+
+
+def test_a_trial_begins_when_its_load_does_not_when_it_is_prepared():
+    bed = bench(Servers(1 / 1000))
+
+    def measure(rate_per_s: float, seconds: float) -> Trial:
+        bed.now += 2.5  # it is prepared
+        begins_s = bed.now
+        return replace(bed.measure(rate_per_s, seconds), begins_s=begins_s)
+
+    found = search(measure, OBJECTIVES, start_per_s=100, rest=bed.rest, clock=bed.clock)
+    for tried in found.trials:
+        assert tried.begins_s == pytest.approx(tried.at_s + 2.5)
+        assert tried.took_s >= tried.trial.seconds + 2.5
+    assert found.as_json()["trials"][0]["load_at_s"] == 2.5
+
+
+def test_a_trial_keeps_what_was_used_and_how_well_load_was_made():
+    bed = bench(Servers(1 / 1000), busy=lambda rate, trial: 0.3)
+
+    def measure(rate_per_s: float, seconds: float) -> Trial:
+        trial = bed.measure(rate_per_s, seconds)
+        return replace(trial, resources={"service.cpu": 0.5}, sample=replace(trial.sample, problems={"HTTP 503": 2}))
+
+    found = search(measure, OBJECTIVES, start_per_s=100, rest=bed.rest, clock=bed.clock, seed=lambda: 17)
+    one = found.trials[0].as_json()
+    assert one["resources"] == {"service.cpu": 0.5}
+    assert one["problems"] == {"HTTP 503": 2}
+    assert (one["generator_cpu"], one["sent_share"], one["lateness_p99_s"], one["seed"]) == (0.3, 1.0, 0.0, 17)
+
+
+def test_the_generator_is_never_what_a_backend_had_no_more_of():
+    trial = bench(Servers(1 / 1000)).measure(100, 1)
+    assert used_up(replace(trial, resources={"generator.cpu": 1.9, "service.cpu": 0.4})) is None
+
+
+def test_several_processes_that_use_a_core_together_have_not_used_one_up():
+    trial = bench(Servers(1 / 1000)).measure(100, 1)
+    together = {"service.cpu": 1.6, "service.cpu_busiest": 0.4, "database.cpu": 0.95}
+    assert used_up(replace(trial, resources=together)) == "database.cpu"
+    assert used_up(replace(trial, resources={**together, "service.cpu_busiest": 0.99})) == "service.cpu"

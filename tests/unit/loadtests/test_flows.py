@@ -362,7 +362,7 @@ def load_of(tmp_path: Path, send: Callable[[Request], Reply]) -> Load:
     game.plays(3)
     place = SimpleNamespace(target=None, database=None, launched=None, generator_cores=(), watched=dict)
     job = SimpleNamespace(settle_s=0.0, workers=1, others=0, listens=("127.0.0.1", 0), target=None, ca=None, seed=1)
-    job.latency_s = None
+    job.latency_s, job.plan = None, None
     load = Load(cast(Any, job), "report", cast(Any, place), tmp_path / "ledger", lambda _: None)
     load.backend, load.send = game.player.backend, cast(Any, send)
     load.reader = Session("o", "d", {"token": "t"}, "", time.time())

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
-from loadtests.breaking_point import BreakingPoint
+from loadtests.breaking_point import STAYS_DOWN, BreakingPoint, Tried
 from loadtests.report.advice import advice
 from loadtests.report.answer import answer
 from loadtests.report.break_page import page as break_page
+from loadtests.report.junit import checks_of_break
 from loadtests.report.replay_page import page as replay_page
 from loadtests.report.soak_page import page as soak_page
 from loadtests.report.stampede_page import page as stampede_page
 from loadtests.report.words import latency, middle, resource_name, significant, span
+from loadtests.search.recovery import Recovery
 from loadtests.trial import Trial
 from simulation.report.words import plain
 from tests.unit.loadtests.load_runs import CLEAN, DIRTY, about, point, replay, soaked, stampede
@@ -156,3 +158,100 @@ def test_a_page_says_when_the_generator_fell_short(tmp_path: Path):
     late = replace(found.trial.sample, cpu={"one": [0.99]})
     text = replay_page(replace(found, trial=replace(found.trial, sample=late)), about("replay"))
     assert "The generator fell short" in text
+
+
+# What else a search may come to
+
+
+def nothing_broke(why: str) -> BreakingPoint:
+    return replace(point(), requests_per_s=(40.0, None), valid=False, why=why, limited_by=None, recoveries=())
+
+
+def test_where_nothing_broke_the_sentence_says_why():
+    one = nothing_broke("the generator is the limit: it cannot give 50/s")
+    assert told(one) == (
+        "Does not break up to 24 times the busiest minute of caucus night (40.0/s), at the log-in; the generator is "
+        "the limit: it cannot give 50/s; nothing acknowledged was lost."
+    )
+    several = plain(break_page([one, point("mix", 90.0)], about("break")))
+    assert "does not break up to 24 nights; the generator is the limit: it cannot give 50/s." in several
+
+
+def test_a_backend_that_stayed_down_is_told_also_where_the_answer_is_good_enough():
+    one = replace(point(), valid=True, why=STAYS_DOWN)
+    assert "the backend did not come back within a minute of rest" in told(one)
+    assert "did not come back within a minute of rest after it was overloaded." in break_page([one], about("break"))
+    narrow = replace(point(), valid=True, why="7 % wide: arrivals at 200/s vary that much in a step")
+    assert "wide" not in told(narrow)
+
+
+def unknown(one: Recovery) -> Recovery:
+    return replace(one, recovery_s=None, metastable=None, why="the generator was late: p99 30 ms")
+
+
+def test_a_recovery_that_nobody_measured_is_told_with_its_reason():
+    one = replace(point(), recoveries=(), recovery_unknown="too few requests are left")
+    text = plain(break_page([one, point("mix", 90.0)], about("break")))
+    assert "Whether it comes back from an overload is not known" in text
+    assert "Too few requests are left." in text
+    assert ">not known<" in text
+    (check, *_) = checks_of_break([one], [], CLEAN)
+    assert check.says.endswith(", recovery not known: too few requests are left")
+    assert "recovery not known" not in checks_of_break([point()], [], CLEAN)[0].says
+    alone, _ = point().recoveries
+    said = replace(point(), recoveries=(alone,), recovery_unknown="an overload could send more than 50")
+    page = plain(break_page([said], about("break")))
+    assert "What clients do to it that try again is not known: an overload could send more than 50." in page
+    void = replace(point(), recoveries=(unknown(alone),))
+    assert checks_of_break([void], [], CLEAN)[0].says.endswith("recovery not known: the generator was late: p99 30 ms")
+
+
+def test_a_backend_is_metastable_with_retries_also_where_nothing_is_known_without():
+    alone, insisting = point().recoveries
+    assert insisting.metastable
+    one = replace(point(), recoveries=(unknown(alone), insisting))
+    assert "after overload it does not come back while clients try 3 times again (metastable)" in told(one)
+    text = plain(break_page([one], about("break")))
+    assert "It stays down after an overload while clients try again: it is metastable" in text
+
+
+def test_a_time_to_recovery_that_is_not_known_is_not_0():
+    alone, insisting = point().recoveries
+    fine = replace(insisting, recovery_s=4.0, metastable=False, why=None)
+    one = replace(point(), recoveries=(unknown(alone), fine))
+    text = plain(break_page([one, replace(point("mix", 90.0), recoveries=())], about("break")))
+    table = text[text.index('id="flows-table-caption"') :].split("</table>")[0]
+    assert "not known" in table
+    assert "0 s" not in table
+
+
+def test_what_was_used_stands_beside_what_ran_out():
+    def using(share: float, tried: Tried) -> Tried:
+        assert isinstance(tried.trial, Trial)
+        used = {"service.cpu": share, "service.memory_mb": 210.0, "machine.cpu": 0.5, "metrics.hashes_waiting": 3.0}
+        return tried._replace(trial=replace(tried.trial, resources=used))
+
+    trials = tuple(using(0.61 if one.judgement.holds else 0.97, one) for one in point().trials)
+    text = plain(break_page([replace(point(), trials=trials)], about("break")))
+    assert "CPU of the service ran out where it broke" in text
+    row = re.search(r"<tr><th[^>]*>service: processor, cores</th>(.*?)</tr>", text, re.DOTALL)
+    assert row is not None
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", row[1]) == ["0.610", "0.970"]
+    assert "used-table" not in break_page([point()], about("break"))  # nothing was watched
+
+
+def test_who_could_not_look_does_not_say_what_was_not_used_up():
+    blind = replace(point(), limited_by=None, recoveries=())
+    assert "nobody could look whether processor or disk was used up" in advice([blind], None)[0].why
+    watched = tuple(
+        one._replace(trial=replace(one.trial, resources={"service.cpu": 0.4}))
+        for one in point().trials
+        if isinstance(one.trial, Trial)
+    )
+    assert "neither processor nor disk was used up" in advice([replace(blind, trials=watched)], None)[0].why
+
+
+def test_trials_stand_in_time_where_their_load_began():
+    first, *others = point().trials
+    one = replace(point(), trials=(first._replace(load_at_s=7.5), *others))
+    assert "7.5 s" in plain(break_page([one], about("break")))

@@ -125,6 +125,16 @@ def test_a_percentile_is_sure_where_its_order_statistics_lie_on_one_side():
         assert (found.holds, found.sure) == (holds, sure), late
 
 
+def test_few_requests_say_nothing_of_how_late_the_latest_are():
+    """Of 100 requests any may be the one in a hundred: their own maximum is no bound of it."""
+    limit = [parse_objective("p99(latency) < 1 s")]
+    for requests, sure in ((100, False), (300, False), (1000, True)):
+        found = judge(trial([0.1] * requests), limit)
+        assert (found.holds, found.sure) == (True, sure), requests
+    assert judge(trial([2.0] * 100), limit).sure  # all of them late is no luck
+    assert judge(trial([0.1] * 100), [parse_objective("max(latency) < 1 s")]).sure  # the maximum is what it is
+
+
 def test_a_lost_write_breaks_a_trial_that_is_fast():
     fast = Trial(trial([0.01] * 500).sample, lost=1)
     assert [finding.objective.text for finding in judge(fast, parse_objectives([])).broken] == ["lost <= 0"]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,9 +16,22 @@ from loadtests.contract import Reply, Session
 from loadtests.target.guards import Target
 from loadtests.target.mapping import REFERENCE, load_mapping
 from loadtests.traffic.evening import Trouble
-from loadtests.traffic.replay import Kit, Plan, check_rate, kit, replayed, source
+from loadtests.traffic.preparing import Preparation
+from loadtests.traffic.replay import (
+    RETRIES,
+    Kit,
+    Plan,
+    check_rate,
+    kit,
+    play,
+    replayed,
+    retries_at,
+    sign_everybody_in,
+    source,
+)
+from loadtests.trial import Trial
 from loadtests.users.accounts import Account, Accounts
-from loadtests.workload import SECOND
+from loadtests.workload import SECOND, Schedule
 from simulation.errors import InputError
 from tests.unit.loadtests.load_runs import answered, night_plan
 
@@ -171,6 +187,56 @@ def test_a_target_that_is_not_this_machine_is_not_asked_too_fast(plan: Plan):
     if int(fast.schedule.per_second().max()) > 50:
         with pytest.raises(InputError, match="50 at most: --speed"):
             check_rate(fast, AFAR)
+
+
+def test_such_a_target_gets_nothing_again():
+    assert retries_at(HERE) == RETRIES
+    assert retries_at(AFAR) == 0
+
+
+def test_the_generator_is_told_how_often_to_try_again_and_what_is_late(
+    plan: Plan, given: Kit, monkeypatch: pytest.MonkeyPatch
+):
+    told: dict[str, Any] = {}
+
+    class Told:
+        """Generators that start nothing."""
+
+        def __init__(self, *_: object, **__: object) -> None:
+            self.order: dict[str, Any] = {"limits": told}
+
+        def __enter__(self) -> Told:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def trial(self, schedule: Schedule, objective_s: float | None, **_: object) -> Trial:
+            return replace(answered(schedule, 0.01), objective_s=objective_s)
+
+    monkeypatch.setattr("loadtests.traffic.replay.Generators", Told)
+    found = play(plan, HERE, given, retries=0, objective_s=0.15)
+    assert (told, found.trial.objective_s) == ({"retries": 0}, 0.15)
+
+
+def test_a_list_may_name_sites_by_county_and_precinct(plan: Plan, given: Kit, tmp_path: Path):
+    accounts, sessions = people(plan)
+    by_id = Accounts(
+        {each.site.id: replace(accounts.chairs[each.site.code], site=each.site.id) for each in plan.evening.sites},
+        accounts.staff,
+    )
+    same = kit(plan, by_id, sessions, run_id="r", mapping=None, target_class=None, ledger=tmp_path / "ledger")
+    assert same == given
+    signed_in: list[str] = []
+
+    def sign_in(who: Sequence[Account], _kind: str) -> dict[str, Session]:
+        signed_in.extend(one.user for one in who)
+        return {one.user: sessions[one.user] for one in who}
+
+    backend = load_mapping(REFERENCE, "r", plan.evening.groups)
+    preparation = cast(Preparation, SimpleNamespace(backend=backend, signed_in=sign_in))
+    sign_everybody_in(preparation, plan, by_id)
+    assert {each.site.code for each in plan.evening.sites if each.by_app} < set(signed_in)
 
 
 def test_the_backends_own_mapping_has_all_that_a_night_asks(plan: Plan):

@@ -5,18 +5,23 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from loadtests.commands.breaking import Break, run
+from loadtests.commands.breaking import Break, _workers_join_at, run
 from loadtests.commands.playing import _not_judged, _of_all_stretches
 from loadtests.commands.run import Run
 from loadtests.objectives import parse_objective
-from loadtests.search.finding import Found
+from loadtests.report.run_folder import REPORT_FILE
+from loadtests.search.finding import Found, Job
+from loadtests.workload import Peak
 from simulation.errors import InputError, UnfinishedError
 from tests.unit.loadtests.load_runs import CLEAN, DIRTY, point, soaked
+
+AFAR = {"target": "http://203.0.113.7", "i_may_load": "203.0.113.7"}
 
 
 def asked(**more: Any) -> Break:
@@ -83,6 +88,65 @@ def test_a_loss_is_told_however_the_search_ends(
 
     monkeypatch.setattr("loadtests.commands.breaking._searches", searches)
     assert run(asked(flows=("login", "report"))) == code
+
+
+@pytest.mark.parametrize(("held", "broken_off", "code"), [(CLEAN, False, 1), (CLEAN, True, 130), (DIRTY, False, 3)])
+def test_a_search_that_failed_is_kept_and_says_why(
+    held: Any, broken_off: bool, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):  # fmt: skip
+    one = Found(replace(point(), failed="the generator has ended", broken_off=broken_off), held)
+    monkeypatch.setattr("loadtests.commands.breaking._searches", lambda *_: iter([one]))
+    assert run(asked(out=tmp_path / "run", as_json=False)) == code
+    assert "\nthe generator has ended\n" in capsys.readouterr().err
+    assert (tmp_path / "run" / REPORT_FILE).exists()
+
+
+def test_after_a_search_that_failed_no_other_is_begun(monkeypatch: pytest.MonkeyPatch):
+    begun = []
+
+    def find(_job: Job, flow: str, *_: object) -> Found:
+        begun.append(flow)
+        return Found(replace(point(), failed="the generator has ended"), CLEAN)
+
+    monkeypatch.setattr("loadtests.search.finding.find", find)
+    monkeypatch.setattr(Run, "night", lambda self, readers: Peak({}, {}))
+    assert run(asked(flows=("login", "report"))) == 1
+    assert begun == ["login"]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({}, "our own backend can be reached from here only"),
+        ({"target": "http://127.0.0.1:8000"}, "--target http://127.0.0.1:8000 is this one; name the address by which"),
+        ({"target": "http://[::1]:8000", "listen": "[2001:db8::1]:5557"}, "--target http://[::1]:8000 is this one"),
+        ({**AFAR, "faults": ("latency clients 50 ms",)}, "the proxy of 'latency clients 50 ms'"),
+        ({**AFAR, "flows": ("all",)}, "one flow at a time with --others: workers elsewhere end with each search"),
+        ({**AFAR, "flows": ("login", "mix"), "listen": "127.0.0.1:5557"}, "one flow at a time with --others"),
+    ],
+)
+def test_workers_elsewhere_are_not_sent_to_where_they_reach_nobody(more: dict[str, Any], says: str):
+    with pytest.raises(InputError) as refused:
+        run(asked(**{"others": 2, "listen": "192.168.1.20:5557", **more}))
+    (told,) = refused.value.problems
+    assert says in told
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        AFAR,
+        {**AFAR, "faults": ("latency database 50 ms",)},
+        {"listen": "127.0.0.1:5557", "faults": ("latency clients 50 ms",)},
+        {"listen": "localhost:5557", "target": "http://127.0.0.1:8000"},
+    ],
+)
+def test_workers_who_reach_the_backend_may_come(more: dict[str, Any]):
+    problems: list[str] = []
+    wanted = asked(**{"others": 2, "listen": "192.168.1.20:5557", **more})
+    assert _workers_join_at(wanted, problems) == ((wanted.listen or "").rpartition(":")[0], 5557)
+    assert not problems
 
 
 def test_a_soak_refuses_what_it_cannot_judge():

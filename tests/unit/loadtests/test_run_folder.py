@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]  # ships no types
+from hdrh.log import HistogramLogReader  # type: ignore[import-untyped]  # ships no types
 
 from loadtests.report import break_files, run_folder
 from loadtests.report.break_files import curve
 from loadtests.report.run_folder import About, Fault, begin, forget
+from loadtests.trial import Trial
 from simulation.errors import InputError
 from tests.unit.loadtests.load_runs import CLEAN, about, point, scenario
 
@@ -32,8 +37,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_appears_whole_under_its_name_and_its_partial_folder_is_gone(run: Path):
     assert not run.with_name("run.partial").exists()
     assert {item.name for item in run.iterdir()} == {
-        "report.html", "result.json", "curve.json", "trials.parquet", "seconds.parquet", "run.toml", "ledger.json",
-        "ledger",
+        "report.html", "result.json", "curve.json", "trials.parquet", "seconds.parquet", "latencies.hlog", "run.toml",
+        "ledger.json", "ledger",
     }  # fmt: skip
 
 
@@ -106,6 +111,40 @@ def test_every_trial_and_every_second_of_it_is_kept(run: Path):
     assert len(trials) == len(point().trials)
     for row in trials.iter_rows(named=True):
         assert seconds.filter(pl.col("trial") == row["trial"])["due"].sum() == row["requests"]
+
+
+def test_a_row_of_trials_parquet_is_flat_also_where_resources_and_problems_are_known(tmp_path: Path):
+    first, second, *others = point().trials
+    assert isinstance(first.trial, Trial)
+    failed = replace(first.trial.sample, problems={"HTTP 503": 2})
+    used = replace(first.trial, resources={"service.cpu": 0.5}, sample=failed)
+    one = replace(point(), trials=(first._replace(trial=used, load_at_s=first.at_s + 2), second, *others))
+    break_files.write_trials(tmp_path, [one])
+    rows = pl.read_parquet(tmp_path / "trials.parquet")
+    assert not any(kind.is_nested() for kind in rows.dtypes)
+    assert rows["resource.service.cpu"].to_list()[:2] == [0.5, None]
+    assert json.loads(rows["problems"][0]) == {"HTTP 503": 2}
+    assert rows["sent_share"][0] == 1.0
+    seconds = pl.read_parquet(tmp_path / "seconds.parquet")
+    assert seconds["at_s"][0] == first.at_s + 2  # when load began
+
+
+def test_the_latencies_of_each_trial_are_in_a_log_that_other_tools_read(tmp_path: Path):
+    points = [point("mix", 90.0), point("login")]
+    break_files.write_latencies(tmp_path, points)
+    log = HistogramLogReader(str(tmp_path / "latencies.hlog"), HdrHistogram(1, 3_600_000_000, 3))
+    for flow, tried in [(one.flow, tried) for one in points for tried in one.trials]:
+        assert isinstance(tried.trial, Trial)
+        found = log.get_next_interval_histogram()
+        assert found.get_tag() == flow
+        assert found.get_start_time_stamp() / 1000 == pytest.approx(tried.begins_s, abs=0.001)
+        good = np.sort(tried.trial.sample.latency_s[tried.trial.sample.ok])
+        assert found.get_total_count() == len(good)
+        if len(good):
+            p99 = good[max(1, int(0.99 * len(good) + 0.5)) - 1]  # HdrHistogram rounds the rank
+            assert found.get_value_at_percentile(99) / 1e6 == pytest.approx(p99, rel=0.002, abs=2e-6)
+    assert log.get_next_interval_histogram() is None
+    log.close()
 
 
 def test_result_json_says_all_that_break_prints_and_the_conditions(run: Path):
