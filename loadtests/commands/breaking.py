@@ -203,6 +203,8 @@ def _tried_in_words(one: Tried) -> str:
         return f"{load}: void: {trial.void}"
     if one.kind == "probe":
         said = f"p50 {_ms(trial.latency_s(0.5))}, {trial.goodput_share:.0%} answered"
+        if not trial.requests:
+            said = "nothing was due"
         return f"{load}: is it well? {said}{because}"
     if one.judgement.holds:
         return f"{load}: holds, p99 {_ms(trial.latency_s(0.99))}"

@@ -120,6 +120,8 @@ def _recovers(point: BreakingPoint) -> list[str]:
         return [f"after overload it does not come back {trying}"] if stuck else []
     if alone.metastable:
         return ["after overload it does not come back, though the load is normal again (metastable)"]
-    said = f"after overload it recovers in {length(alone.recovery_s)}" if alone.recovery_s is not None else (
-        "after overload it did not come back in time, which says little")  # fmt: skip
+    if alone.recovery_s is None:
+        said = "after overload it did not come back in time, which says little"
+    else:
+        said = f"after overload it recovers {f'in {length(alone.recovery_s)}' if alone.recovery_s else 'at once'}"
     return [f"{said}, but not {trying}" if stuck else said]

@@ -577,13 +577,16 @@ def _recovery_finding(recoveries: Sequence[Recovery]) -> str:
         return _NOT_KNOWN
     if alone.recovery_s is None:
         return "It does not come back from an overload by itself" + (": it is metastable" if alone.metastable else "")
-    said = f"It comes back {length(alone.recovery_s)} after the overload ends"
+    said = (
+        f"It comes back {f'{length(alone.recovery_s)} after' if alone.recovery_s else 'as soon as'} the overload ends"
+    )
     if insisting is None or insisting.metastable is None:
         return said
     if insisting.metastable:
         return f"{said}, but stays down while clients try again: it is metastable"
     if insisting.recovery_s is not None:
-        return f"{said}, and {length(insisting.recovery_s)} after it where clients try again"
+        later = f"{length(insisting.recovery_s)} after it" if insisting.recovery_s else "at once"
+        return f"{said}, and {later} where clients try again"
     return said
 
 
@@ -596,7 +599,7 @@ def _came_back(found: Recovery) -> str:
         return "not known"
     if found.recovery_s is None:
         return "never (metastable)" if found.metastable else "not in time"
-    return f"in {length(found.recovery_s)}"
+    return f"in {length(found.recovery_s)}" if found.recovery_s else "at once"
 
 
 def _few(value: float | None) -> str:
