@@ -36,9 +36,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from loadtests.accounts import Account, read_accounts
 from loadtests.backend.settings import Hashing
 from loadtests.target.launch import Launched, launched
-from loadtests.users.accounts import Account, read_accounts
 from simulation import load
 
 ROOT = Path(__file__).parents[1]

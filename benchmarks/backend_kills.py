@@ -30,17 +30,18 @@ from urllib.request import urlopen
 
 import sqlalchemy as sa
 
+from loadtests.accounts import read_accounts
 from loadtests.backend.settings import QUEUE
 from loadtests.backend.writer import BATCH
 from loadtests.contract import Ask, Operation, Outcome, Reply, Request, Session, Site, signed_in
 from loadtests.contract import evening as writes_of
 from loadtests.ledger import Ledger
-from loadtests.target.check import PHOTO, Night
+from loadtests.night import Night
+from loadtests.target.check import PHOTO
 from loadtests.target.guards import Target, allowed, new_run_id
 from loadtests.target.launch import Launched, launched
 from loadtests.target.mapping import target_backend
 from loadtests.target.sender import NoAnswerError, Sender
-from loadtests.users.accounts import read_accounts
 from simulation import load
 from simulation.rules.outcomes import outcomes
 from simulation.scenario import Scenario

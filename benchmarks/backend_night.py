@@ -19,15 +19,14 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+from loadtests.accounts import read_accounts
 from loadtests.backend.settings import Hashing
-from loadtests.contract import Report
-from loadtests.target.check import reader_session
+from loadtests.contract import Report, reader_session
 from loadtests.target.guards import allowed, new_run_id
 from loadtests.target.launch import Launched, launched
 from loadtests.target.mapping import target_backend
 from loadtests.target.sender import Sender
 from loadtests.traffic.evening import Evening, evening
-from loadtests.users.accounts import read_accounts
 from simulation import load
 
 ROOT = Path(__file__).parents[1]

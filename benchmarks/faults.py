@@ -66,6 +66,13 @@ SHARES: Mapping[Operation, float] = {  # of the mix: everything at once, so that
 LASTS_S, CALM_S = 1.5, 3.0
 LEAD_S = 0.6  # before a fault
 SEEN_LATER = 1.5  # so many times as late as in calm times, or not answered well: a fault that was seen
+NOT_MET = {  # flow, database: faults that it has nothing to do with, and must not feel
+    ("results", "sqlite"): ("lock tables", "fill service"),  # readers never reach the database, nor any file
+    ("results", "embedded-postgres"): ("lock tables", "fill service", *ON_DATABASE),
+    ("login", "embedded-postgres"): ("lock rows", "fill service"),  # changes no record; the service writes no file
+    ("report", "embedded-postgres"): ("fill service",),
+    ("clerk", "embedded-postgres"): ("fill service",),
+}
 HISTORY = {  # fault of history: with what it is brought to light
     "no_idempotency": ("reset clients", "half-close clients", "truncate clients 60 B"),
     "acknowledges_before_write": ("kill service", "kill service", "kill service"),
@@ -195,11 +202,17 @@ def missed(told: Mapping[str, Any]) -> list[str]:
         for one in told["cells"]
         if one["after"] is not None and one["after_requests"] > 4 and one["after"] < 0.8
     ]
+    not_met = NOT_MET.get((told["flow"], told["database"]), ())
     seen = {one["fault"] for one in told["cells"] if one["is_seen"]}
     found += [
         f"{where}: {fault} was seen by nobody"
         for fault in dict.fromkeys(one["fault"] for one in told["cells"])
-        if fault not in seen
+        if fault not in seen and fault not in not_met
+    ]
+    found += [
+        f"{where}: {one['fault']} left {1 - one['answered_share']:.1%} unanswered, though it should not be felt"
+        for one in told["cells"]
+        if one["fault"] in not_met and one["answered_share"] < 1
     ]
     return found
 

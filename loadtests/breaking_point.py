@@ -11,10 +11,10 @@ import itertools
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -147,17 +147,16 @@ class BreakingPoint:
         return said or self.recovery_unknown
 
     def meets(self, requirement: Objective) -> bool:
-        """Whether "nights >= 5", "recovery < 30 s" holds; what is not known, or not valid, meets nothing."""
+        """Whether "nights >= 5", "recovery < 30 s" holds; what is not known meets nothing.
+
+        Of an interval that is not valid the low end was held all the same: "nights >= 5" may hold by it.
+        """
         if requirement.metric == "recovery":
             return self.recovery_s is not None and not self.metastable and requirement.required((self.recovery_s,))
         interval = self.nights if requirement.metric == "nights" else self.requests_per_s
         if interval is None or (interval[1] is None and not requirement.op.startswith(">")):
             return False
         return requirement.required(interval)
-
-    def with_recoveries(self, recoveries: Sequence[Recovery]) -> BreakingPoint:
-        """The same, and how it comes back."""
-        return replace(self, recoveries=tuple(recoveries))
 
     def as_json(self) -> dict[str, Any]:
         """The object of `break --json`."""
@@ -181,6 +180,11 @@ class BreakingPoint:
             "seconds": self.seconds,
             "trials": [tried.as_json() for tried in self.trials],
         }
+
+
+def probe_seconds(rate_per_s: float) -> float:
+    """How long a look at whether a backend is well takes at a load: until a few requests have come."""
+    return max(_PROBE_S, _PROBE_REQUESTS / rate_per_s)
 
 
 def used_up(trial: Trial) -> str | None:
@@ -227,19 +231,19 @@ def search(
     Where a trial fails (UnfinishedError), what was found until then is the answer; there is none before the first.
     """
     state = _Search(
-        measure,
-        probe or measure,
-        objectives,
-        max(start_per_s, LEAST_PER_S),
-        most_per_s,
-        budget_s,
-        more_workers,
-        ran_out,
-        told,
-        rest,
-        clock,
-        LENGTHS_S if lengths is None else lengths,
-        seed,
+        measure=measure,
+        probe=probe or measure,
+        objectives=objectives,
+        start_per_s=max(start_per_s, LEAST_PER_S),
+        most_per_s=most_per_s,
+        budget_s=budget_s,
+        more_workers=more_workers,
+        ran_out=ran_out,
+        told=told,
+        rest=rest,
+        clock=clock,
+        lengths=LENGTHS_S if lengths is None else lengths,
+        seed=seed,
     )
     broken_off, failed = False, None
     try:
@@ -307,7 +311,8 @@ verdicts alone: near the breaking point luck decides whether a trial holds, over
 sqrt(arrivals), more where percentiles decide; how much more is estimated with it. From about 1,000 requests a
 second on the interval is at most 5 % wide (1 to 3 searches in 100 run out of time a little before); at 200/s it is
 about 7 %, at 50/s about 12 %, for in half a minute the arrivals themselves vary by 1 to 3 %. The search takes
-{BUDGET_S / 60:.0f} minutes at most. An interval that is wider than arrivals explain says so and is not valid.
+{BUDGET_S / 60:.0f} minutes at most, unless `--budget` says otherwise; the look at recovery adds about two. An interval
+that is wider than arrivals explain says so and is not valid.
 
 After a trial that broke, a few requests are sent until they are answered as they were when the backend was calm: a
 backlog, or a collapsed state, would be blamed on the next load. A void trial is made again, with more workers where
@@ -438,7 +443,7 @@ class _Search:
             return
         calm = [tried.trial.latency_s(0.5) for tried in self.evidence if tried.judgement.holds]
         rate = max(LEAST_PER_S, min(self.start_per_s, (self.holds_at or self.start_per_s) / 10))
-        seconds = max(_PROBE_S, _PROBE_REQUESTS / rate)
+        seconds = probe_seconds(rate)
         self.unwell = not wait_until_well(
             lambda: self.keep("probe", rate, seconds).trial,
             min(calm, default=None),
@@ -617,12 +622,29 @@ def _usual_luck(evidence: Sequence[Tried]) -> float:
     return 2.5 if by_latency else 1.3
 
 
+@runtime_checkable
+class _Generated(Protocol):
+    """A trial that knows how well its load was made, and why requests failed."""
+
+    @property
+    def lateness_p99_s(self) -> float: ...
+    @property
+    def generator_cpu(self) -> float: ...
+    @property
+    def sent_share(self) -> float: ...
+    @property
+    def problems(self) -> Mapping[str, int]: ...
+
+
 def _of_the_generator(trial: Trial) -> dict[str, Any]:
-    """How well load was made, and why requests failed: of trials that know it."""
-    names = ("lateness_p99_s", "generator_cpu", "sent_share")
-    known = {name: float(getattr(trial, name)) for name in names if hasattr(trial, name)}
-    sample = getattr(trial, "sample", None)
-    return known if sample is None else {**known, "problems": dict(sample.problems)}
+    if not isinstance(trial, _Generated):
+        return {}
+    return {
+        "lateness_p99_s": float(trial.lateness_p99_s),
+        "generator_cpu": float(trial.generator_cpu),
+        "sent_share": float(trial.sent_share),
+        "problems": dict(trial.problems),
+    }
 
 
 def _finite(value: float) -> float | None:

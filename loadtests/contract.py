@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args, runtime_checkable
+
+from simulation.errors import InputError
+
+if TYPE_CHECKING:
+    from loadtests.accounts import Accounts
 
 Operation: TypeAlias = Literal[
     "login",  # user and PIN (and second factor) -> a session
@@ -38,6 +43,8 @@ Operation: TypeAlias = Literal[
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 STEPS: tuple[Operation, ...] = ("report.open", "report.first_alignment", "report.final")
 Verdict: TypeAlias = Literal["accepted", "refused", "busy", "unclear"]
+_LEAST_SECRET = 4  # shorter ones would take every number for a secret
+READERS = ("administrator", "observer")  # roles that may read what is stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +185,46 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class Extracting(Protocol):
+    """A backend that also says what its answers have to hold, as one that is read from a mapping can."""
+
+    def extracts(self, operation: Operation) -> frozenset[str]:
+        """The names that an accepted answer is expected to give."""
+        ...
+
+
 def evening(backend: Backend) -> tuple[Operation, ...]:
     """The writes of a chair's evening at this backend, in order: a report in steps or in one request, and its photo."""
     in_steps: tuple[Operation, ...] = STEPS if "report.open" in backend.operations else ("report",)
     return tuple(step for step in (*in_steps, "photo") if step in backend.operations)
 
 
+def without_secrets(outcome: Outcome, ask: Ask) -> Outcome:
+    """The same, though the backend repeats what was secret in the question: a PIN, a code, a session's token."""
+    said = outcome.problem
+    given = ask.session.values.values() if ask.session is not None else ()
+    for secret in (ask.pin, ask.second_factor, *given):
+        if isinstance(secret, str) and len(secret) >= _LEAST_SECRET:
+            said = said.replace(secret, "***")
+    return outcome if said == outcome.problem else replace(outcome, problem=said)
+
+
 def signed_in(ask: Ask, outcome: Outcome) -> Session:
     """The session that an accepted log-in gives."""
     return Session(ask.user, ask.device, outcome.values, ask.address, time.time())
+
+
+def reader_session(backend: Backend, send: Callable[[Request], Reply], accounts: Accounts) -> Session | None:
+    """Somebody who may read what is stored, signed in; None where the list has nobody, or nobody signs in."""
+    account = next((one for role in READERS for one in accounts.of(role)), None)
+    if account is None or "login" not in backend.operations:
+        return None
+    ask = Ask(user=account.user, pin=account.pin, second_factor=account.second_factor(), device="ledger")
+    outcome = without_secrets(backend.read("login", send(backend.build("login", ask))), ask)
+    if not outcome.accepted:
+        raise InputError(f"--pins: {account.user} cannot sign in: {outcome.problem or outcome.verdict}")
+    return signed_in(ask, outcome)
 
 
 def content(operation: Operation, ask: Ask) -> dict[str, object]:

@@ -40,7 +40,7 @@ def backend_markdown() -> str:
             locks_markdown(),
             _FILES,
             "## Metrics\n",
-            "At `/metrics`, as Prometheus reads them.\n",
+            _METRICS,
             metrics_markdown(),
         )
     )
@@ -55,15 +55,22 @@ def load_tests_markdown() -> str:
     return "\n".join((objectives.metrics_markdown(), method, _DRIFT, _LIVE, live.metrics_markdown()))
 
 
+_METRICS = """\
+At `/metrics`, as Prometheus reads them. `/healthz` says whether the process lives, `/readyz` whether it can take
+reports.
+"""
+
 _DRIFT = """\
 ## What counts as a drift
 
 `caucus loadtest soak` samples latency, memory and file handles once a stretch (a minute, or less in short soaks). The
 slope is Sen's: the median of all slopes between two samples. Whether it is more than luck is tested by Mann and
 Kendall, with as many independent samples as the autocorrelation of what the slope leaves over allows (Yue and Wang
-2004): without that, a steady service whose samples hang together is called leaking far too often. A drift is told where
-luck does as much in fewer than 1 soak of 100 and the figure moved by a twentieth of its level or more. The first fifth
-of the time is left out, in which caches fill.
+2004): without that, a steady service whose samples hang together is called leaking far too often. A drift is
+reported where luck alone would do as much in fewer than 1 soak of 100 and the figure moved by a twentieth of its level
+or more. The first fifth of the time is left out, in which caches fill. With fewer than 8 samples after it, a figure is
+not known to keep its level: the soak says so, and ends with exit code 1. Of a backend whose processes cannot be seen
+from here, memory and file handles are not looked at.
 """
 
 _LIVE = """\
@@ -84,8 +91,8 @@ step, correction, entry and approval is a version of its own, with an event in t
 
 _STATES = """\
 Only `accepted` makes figures public. What the hotline takes down is keyed by two clerks; what differs, or what the
-checks warn of, goes to review and is released by two persons. The public keeps the accepted figures until a correction
-is released.
+checks warn of, goes to review and is released by two people. The public keeps the accepted figures until a correction
+is released. On a night without preference groups (a straw poll) there is no first alignment: `final` follows `open`.
 """
 
 _CODES = """\

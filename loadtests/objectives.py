@@ -297,7 +297,8 @@ _GRAMMAR = f"""\
 `1.5 min`; the rest are plain numbers, perhaps with their unit: `5 nights`, `800 requests/s`.
 
 Where none is given, the objectives are {" and ".join(f"`{text}`" for text in USUAL)}. These always count as well:
-{", ".join(f"`{text}`" for text in ALWAYS)}.
+{", ".join(f"`{text}`" for text in ALWAYS)}. Error share and goodput share add up to 100 %, so that an `error_share`
+looser than 1 % asks for nothing.
 
 ## What is luck, and what is not
 

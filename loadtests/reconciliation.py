@@ -409,6 +409,11 @@ def held_against(
     return found
 
 
+def knows_what_is_stored(found: Mapping[str, Any]) -> bool:
+    """Whether what is stored was read: the public results alone cannot show that something was lost."""
+    return not {"by_api", "by_database"}.isdisjoint(found["sources"])
+
+
 def _by_api(backend: Backend, send: Send, session: Session | None) -> tuple[list[Stored] | None, str]:
     """What is stored, or why that cannot be read; an error where somebody signed in, and should be able to."""
     if "stored" not in backend.operations:
@@ -427,6 +432,7 @@ def together(found: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         return dict(found[0]) if found else None
     total = dict(next((one for one in found if not one["clean"]), found[0]))  # whose verdict counts for all
     total |= {name: sum(int(one[name]) for one in found) for name in ("acknowledged", *KINDS, "unanswered")}
+    total["sources"] = [source for source in total["sources"] if all(source in one["sources"] for one in found)]
     total["offending"] = {kind: [row for one in found for row in one["offending"][kind]] for kind in KINDS}
     return total
 

@@ -251,6 +251,11 @@ class Trial:
         return int(np.count_nonzero(self.sample.sent >= 0)) / self.requests if self.requests else 1.0
 
     @property
+    def problems(self) -> Mapping[str, int]:
+        """Why requests were not answered well, and how many each."""
+        return self.sample.problems
+
+    @property
     def generator_cpu(self) -> float:
         """The busiest second of the busiest generator process: a share of one core."""
         return max((max(row) for row in self.sample.cpu.values() if len(row)), default=0.0)

@@ -298,11 +298,6 @@ class Peak(NamedTuple):
     shares: Mapping[Operation, float]
 
 
-def peak_minute(scenario: Scenario, nights: int = 40, seed: int = 1, *, readers: int = 0) -> dict[str, float]:
-    """How many requests a second one caucus night is, by flow and of all of them together ("mix"): see `peak`."""
-    return dict(peak(scenario, nights, seed, readers=readers).per_s)
-
-
 def peak(scenario: Scenario, nights: int = 40, seed: int = 1, *, readers: int = 0) -> Peak:
     """The busiest minutes of simulated nights, which begin at any time. Flows that no night has are 0.
 

@@ -34,8 +34,11 @@ _ROSTERS = """\
 
 Written by `make docs`. A roster is a CSV or Excel file with one row a precinct. `caucus roster template` writes one to
 start from, `caucus roster check FILE` says what is wrong with one and what was filled in, and
-`caucus simulate NAME --roster FILE` plays a night on it. The published precinct results of Iowa 2020 can be read as
-they are: `caucus simulate iowa-2020 --roster iowa2020_precincts.csv`.
+`caucus simulate NAME --roster FILE` plays a night on it. The published precinct results of Iowa 2020 (a CSV file that
+the project does not bring along) can be read as they are: `caucus simulate iowa-2020 --roster iowa2020_precincts.csv`.
+
+A *satellite* is a caucus site outside the precincts (a workplace, another state). *County-convention delegates* are
+what a precinct elects; *SDE*, state delegate equivalents, are what they are worth statewide ([law.md](law.md)).
 
 """
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from loadtests.backend import records, storage
+from loadtests.backend import photo_files, records, storage
 from loadtests.backend.records import Record, State, Step
 from loadtests.backend.storage import Database
 from loadtests.content import canonical, content_sha256
@@ -355,7 +355,7 @@ def _verify_record(
 
 
 def _verify_photo(photos: Path, body: Mapping[str, Any], named: str, verdict: Verdict) -> None:
-    path = storage.photo_path(photos, body["sha256"], body["type"])
+    path = photo_files.photo_path(photos, body["sha256"], body["type"])
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import sqlalchemy as sa
 
-from loadtests.backend import audit_log, records, storage
+from loadtests.backend import audit_log, photo_files, records, storage
 from loadtests.backend.audit_log import Verdict
 from loadtests.backend.photos import INCOMING
 from loadtests.backend.storage import Database
@@ -60,7 +60,7 @@ def backup(database: Database, path: Path) -> Made:
             file.flush()
             os.fsync(file.fileno())
         partial.rename(path)
-        storage.sync_folder(path.parent)
+        photo_files.sync_folder(path.parent)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
     except sa.exc.DBAPIError as error:
@@ -178,7 +178,7 @@ def _read_photo(file: IO[bytes], sha256: str, ending: str, photos: Path, path: P
     photos.mkdir(mode=0o700, parents=True, exist_ok=True)
     restored = photos / f"{INCOMING}restored"
     restored.write_bytes(content)
-    storage.place_photo(photos, restored, sha256, "image/png" if ending == "png" else "image/jpeg")
+    photo_files.place_photo(photos, restored, sha256, "image/png" if ending == "png" else "image/jpeg")
 
 
 def _go_on_counting(connection: sa.Connection) -> None:
@@ -201,7 +201,7 @@ def _photos(connection: sa.Connection, database: Database) -> list[Path]:
     table = storage.versions
     contents = connection.execute(sa.select(table.c.content).where(table.c.step == records.Step.PHOTO.value)).scalars()
     bodies = [json.loads(content) for content in contents]
-    return sorted({storage.photo_path(database.photos, body["sha256"], body["type"]) for body in bodies})
+    return sorted({photo_files.photo_path(database.photos, body["sha256"], body["type"]) for body in bodies})
 
 
 def _add(archive: tarfile.TarFile, name: str, file: IO[bytes]) -> None:

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 KEY_PATTERN = r"^[A-Za-z0-9_-]{8,64}$"  # Idempotency-Key
 DEVICE_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"  # X-Device
 CORRECTION_PATTERN = r"^[!-~]([ -~]{0,498}[!-~])?$"  # X-Correction, of a photo that replaces another
-TOKEN_PATTERN = r"^[A-Za-z0-9_-]{43}$"  # 256 bits in base64url
 SITE_PATTERN = r"^[0-9]{4,6}$"
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 

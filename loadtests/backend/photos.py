@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from starlette.types import Send
 
-from loadtests.backend import storage
+from loadtests.backend import photo_files
 from loadtests.backend.edge import NO_STORE, NOSNIFF, Reply
 from loadtests.backend.pool import Pool
 from loadtests.backend.refusals import Refusal
@@ -42,7 +42,7 @@ class Received:
 
 @asynccontextmanager
 async def received(parts: AsyncIterator[bytes], media_type: str, folder: Path, files: Pool) -> AsyncIterator[Received]:
-    """A photo until the end of the block, which is gone unless somebody put it where it belongs (`place_photo`).
+    """A photo until the end of the block, which is gone unless somebody put it where it belongs (`photo_files`).
 
     Refusal P01 before anything of a wrong kind is kept, H09 where the disk takes no more.
     """
@@ -111,7 +111,7 @@ class PhotoReply(Reply):
 
 async def stored(folder: Path, facts: Mapping[str, Any], files: Pool) -> PhotoReply:
     """The photo that a record names. Refusal H02 where its file is gone."""
-    path = storage.photo_path(folder, facts["sha256"], facts["type"])
+    path = photo_files.photo_path(folder, facts["sha256"], facts["type"])
     try:
         file = await files.run(path.open, "rb")
     except FileNotFoundError:

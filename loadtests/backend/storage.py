@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -259,7 +258,7 @@ class Database:
 
     @property
     def photos(self) -> Path:
-        """The folder of worksheet photos: content-addressed files, see `photo_path`."""
+        """The folder of worksheet photos: content-addressed files, see `photo_files`."""
         return self.data / "photos"
 
     @contextlib.contextmanager
@@ -435,47 +434,6 @@ def connect(url: str, data: Path, *, connections: int = 8) -> Database:
     return database
 
 
-def photo_path(photos: Path, sha256: str, media_type: str) -> Path:
-    """Where a photo lies: by its content, so that the same photo is stored once and none is overwritten."""
-    return photos / sha256[:2] / f"{sha256}{'.png' if media_type == 'image/png' else '.jpg'}"
-
-
-def place_photo(photos: Path, received: Path, sha256: str, media_type: str) -> Path:
-    """Put a received file (same file system) where it belongs, on the disk for good before its row is written."""
-    received.chmod(0o600)
-    with received.open("rb") as file:
-        os.fsync(file.fileno())
-    place_photos(photos, [(received, sha256, media_type)])
-    return photo_path(photos, sha256, media_type)
-
-
-def place_photos(photos: Path, received: Iterable[tuple[Path, str, str]]) -> None:
-    """The same of several files, whose bytes are on the disk already: moved first, so that one flush does for most.
-
-    Once more is no harm: the transaction of a row may have to be tried again.
-    """
-    folders: set[Path] = set()
-    for file, sha256, media_type in received:
-        path = photo_path(photos, sha256, media_type)
-        if not path.parent.is_dir():
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            folders.add(photos)
-        if file.exists() or not path.exists():
-            file.replace(path)
-        folders.add(path.parent)
-    for folder in folders:
-        sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """See that what was put into a folder is still there after a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add rows that all have the same columns, in one statement where the server would be asked once for each."""
     if connection.dialect.name == "sqlite":
@@ -601,10 +559,9 @@ def _alembic(connection: sa.Connection) -> Any:
 
 def _seed(scenario: Scenario) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     roster, spec = scenario.roster, scenario.spec
-    width = max(4, len(str(len(roster))))
     rows = [
         {
-            "code": f"{number:0{width}d}",
+            "code": roster.code(i),
             "id": roster.ids[i],
             "county": roster.counties[i],
             "precinct": roster.precincts[i],
@@ -615,7 +572,7 @@ def _seed(scenario: Scenario) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             "fips": roster.fips[int(roster.county_index[i])],
             "attendance": int(roster.attendance[i]),
         }
-        for i, number in enumerate(range(1, len(roster) + 1))
+        for i in range(len(roster))
     ]
     facts = {
         "scenario": scenario.name,

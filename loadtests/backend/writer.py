@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from loadtests.backend import audit_log, records, storage
+from loadtests.backend import audit_log, photo_files, records, storage
 from loadtests.backend.checks import RefusedError, finding
 from loadtests.backend.records import Answer, Command, Record, Step
 from loadtests.backend.storage import GONE, Caucus, Database
@@ -344,7 +344,7 @@ class Batch:
 
     def place_photos(self, folder: Path) -> None:
         """Put the photos of what was decided where they belong, before their rows are written: only those are kept."""
-        storage.place_photos(
+        photo_files.place_photos(
             folder,
             [
                 (one.received, one.body["sha256"], one.body["type"])

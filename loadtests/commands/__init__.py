@@ -71,16 +71,17 @@ def check(
     caucus loadtest check --target https://staging.example.org --mapping ours.toml --pins pins.csv \\
         --i-may-load staging.example.org --ca staging-ca.pem --clean-up
     """
+    from loadtests.accounts import read_accounts
+    from loadtests.night import Night
     from loadtests.target import check as checking
     from loadtests.target.guards import Redaction, allowed, checked_run_id, new_run_id
     from loadtests.target.mapping import secrets_of, target_backend
     from loadtests.target.sender import Sender
-    from loadtests.users.accounts import read_accounts
     from simulation.scenario import load
 
     run = checked_run_id(run_id) if run_id is not None else new_run_id()
     where = allowed(target, i_may_load)
-    night = checking.Night.of(load(scenario, {}, roster))
+    night = Night.of(load(scenario, {}, roster))
     backend = target_backend(mapping, target_class, run, night.sites[0].groups)
     accounts = read_accounts(pins) if pins else checking.accounts_of_environment(checking.environment(), site)
     walk = checking.Walk(backend, Sender(where, run, ca), night, accounts, run, Redaction(secrets_of()), settle)
@@ -143,11 +144,11 @@ def reconcile(
     caucus loadtest reconcile runs/ledger --target http://127.0.0.1:8000 --pins pins.csv --database sqlite:///caucus.db
     """
     from loadtests import ledger, reconciliation
-    from loadtests.target.check import reader_session
+    from loadtests.accounts import read_accounts
+    from loadtests.contract import reader_session
     from loadtests.target.guards import allowed, new_run_id
     from loadtests.target.mapping import target_backend
     from loadtests.target.sender import Sender
-    from loadtests.users.accounts import read_accounts
 
     del scenario, roster  # options of every command with a target; the ledger itself says what its sites are
     run = new_run_id()

@@ -20,7 +20,8 @@ from loadtests.search.stress import sample_of
 from loadtests.target.guards import allowed, means_loopback
 from loadtests.traffic.flows import FLOWS
 from simulation.errors import InputError, UnfinishedError
-from simulation.report.words import plain
+from simulation.scenario.curve import FLOWS as PLAYED
+from simulation.words import plain
 
 BROKEN_OFF = 130  # exit code
 
@@ -79,6 +80,8 @@ def run(asked: Break) -> int:
         checks if this.requirements else kept,
     )
     this.keep(lambda folder: break_files.write(folder, points, _about(this, found, ledger)), checks)
+    if this.folder is not None and not any(point.flow in PLAYED for point in points):
+        told(f"no scenario plays its curve.json: chairs wait for --flow {', '.join(PLAYED)}")
     failed = [one.point.failed for one in found if one.point.failed]
     if ended is not None and not isinstance(ended, KeyboardInterrupt):
         failed.append(str(ended))

@@ -9,6 +9,7 @@ import json
 import shlex
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ class Run:
         required = [read(partial(parse_requirement, text), "--require: ") for text in requirements]
         plan = read(lambda: planned(asked.faults, self.scenario))
         read(lambda: live.tell_children(asked.prometheus))
+        read(partial(_check_written, asked.junit))
         url = asked.target
         target = None if url is None else read(lambda: allowed(url, asked.i_may_load))
         for option in ("mapping", "target_class", "pins", "i_may_load", "ca") if url is None else ():
@@ -101,7 +103,7 @@ class Run:
         self.requirements = [one for one in required if one is not None]
         self.folder: Path | None = None
         if asked.out is not None or not asked.as_json:
-            self.folder = asked.out or run_folder.default_folder(asked.kind, asked.name, asked.seed)
+            self.folder = asked.out or run_folder.usual_folder(asked.kind, asked.name, asked.seed, asked.force)
         place = run_folder.begin(self.folder, asked.force) if self.folder is not None else None
         self.job = Job(
             scenario=self.scenario, name=asked.name, peak=Peak({}, {}), objectives=self.objectives, seed=asked.seed,
@@ -161,6 +163,20 @@ class Run:
             told(f"report: {self.folder / run_folder.REPORT_FILE}")
         if self.asked.junit is not None:
             junit.write_junit(self.asked.junit, f"caucus loadtest {self.asked.kind} {self.asked.name}", checks)
+
+
+def _check_written(path: Path | None) -> None:
+    """InputError where the file of --junit could not be written when all is over; nothing of the trial stays."""
+    if path is None:
+        return
+    try:
+        if path.is_file() or path.is_dir():
+            path.open("ab").close()
+        elif not path.exists():
+            there = next(folder for folder in path.absolute().parents if folder.exists())
+            tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise InputError(f"--junit {path}: cannot be written: {error.strerror}") from None
 
 
 def _without_password(words: Sequence[str]) -> Iterator[str]:

@@ -65,7 +65,7 @@ def _run_options(kind: str, least_workers: int = 1) -> Callable[[_Command], _Com
                 "--out",
                 type=click.Path(path_type=Path),
                 metavar="DIR",
-                help=f"[default: runs/loadtest-{kind}-NAME-SEED]",
+                help=f"[default: runs/loadtest-{kind}-NAME-SEED, the next time ...-run2]",
             ),
             click.option("--force", is_flag=True, help="Replace a run in DIR."),
         )
@@ -110,7 +110,7 @@ def break_(ctx: click.Context, /, **given: Any) -> None:
     NAME is a night of the library, or a file. One caucus night is its busiest minute. Without --target our own backend
     is started, on other cores than the load. It writes test records, thousands of them: never point it at a caucus that
     counts. With --json and no --out no folder is written. Exit code 3: a requirement is missed, something
-    acknowledged was not kept, or nobody could look.
+    acknowledged was not kept, or what is stored could not be read.
 
     \b
     caucus loadtest break iowa-2020 --flow report
@@ -140,7 +140,8 @@ def replay(ctx: click.Context, /, **given: Any) -> None:
     NAME is a night of the library, or a file. Each request goes out when the night has it, whether or not those before
     were answered. The report puts what the backend acknowledged beside what the simulation says, on the night's own
     clock. Without --target our own backend is started. Exit code 3: an objective is missed, something acknowledged
-    was not kept, or nobody could look. Exit code 1: the generator fell short, so that nothing is said of the backend.
+    was not kept, or what is stored could not be read. Exit code 1: the generator fell short, so that nothing is said
+    of the backend, or a fault never happened.
 
     \b
     caucus loadtest replay iowa-2020 --speed 60
@@ -170,8 +171,9 @@ def spike(ctx: click.Context, /, **given: Any) -> None:
 
     Log-ins, reports, photos and entries come as in --nights of their busiest minutes all the time; then readers come,
     as many at once as in --surge of theirs. Says what they get, and what it does to the reports. Exit code 3: an
-    objective is missed meanwhile, something acknowledged was not kept, or nobody could look. Exit code 1: the generator
-    fell short, so that nothing is said of the backend.
+    objective is missed meanwhile, or they do not all hold again afterwards, something acknowledged was not kept, or
+    what is stored could not be read. Exit code 1: the generator fell short, so that nothing is said of the backend, or
+    a fault never happened.
 
     \b
     caucus loadtest spike iowa-2020
@@ -205,7 +207,8 @@ def soak(ctx: click.Context, /, **given: Any) -> None:
     Each figure is tested: a drift is told where luck does as much in fewer than one soak of a hundred. Ctrl-C ends it
     early, and what was measured counts. Judged are p50(latency), p99(latency), error_share, goodput_share
     and lost. Exit code 3: something drifts upwards, an objective is missed, something acknowledged was not kept, or
-    nobody could look. Exit code 1: it ended before its time, or the generator fell short all the while.
+    what is stored could not be read. Exit code 1: it ended before its time, it was too short to test a figure, a fault
+    never happened, or the generator fell short all the while.
 
     \b
     caucus loadtest soak iowa-2020 --hours 8 --nights 2
@@ -263,12 +266,12 @@ def export(
     caucus loadtest export iowa-2020 --format vegeta --pins pins.csv --out night.jsonl
     caucus loadtest export iowa-2020 --format k6 --out night-k6 && k6 run -e PINS=$PWD/pins.csv night-k6/night.js
     """
+    from loadtests.accounts import read_accounts
     from loadtests.target.guards import allowed
     from loadtests.target.mapping import REFERENCE, load_mapping
     from loadtests.traffic import export as exporting
     from loadtests.traffic import replay as replaying
     from loadtests.traffic.evening import evening_of
-    from loadtests.users.accounts import read_accounts
     from simulation.errors import InputError
     from simulation.night import play_night
     from simulation.scenario import load
@@ -280,7 +283,7 @@ def export(
     if pins is not None and out is None:
         raise InputError("--pins: sessions and PINs are not for the screen: name a file with --out")
     played = play_night(load(name, {}, roster), seed, night, log=True)
-    evening = evening_of(played, small_photos=True)
+    evening = evening_of(played, small_photos=kind != "csv")
     run = f"export-{seed}-{night}"
     backend = load_mapping(mapping or REFERENCE, run, evening.groups, placeholders=pins is None)
     has, until_ms = replaying.asked_of(backend), _until_ms(until)
@@ -312,7 +315,8 @@ def export(
 def diff(a: Path, b: Path, out: Path | None, as_json: bool) -> None:
     """Compare two runs of `break`: which breaks later, and is that more than luck?
 
-    It is where the two intervals have no load in common. Whatever else differs between the runs is listed.
+    It is where the two intervals have no load in common, and both answers are valid. Whatever else differs between the
+    runs is listed.
 
     \b
     caucus loadtest diff runs/before runs/after --out diff.html

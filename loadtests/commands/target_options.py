@@ -24,7 +24,7 @@ def speaking_options(command: _Command, *, required: bool) -> _Command:
         click.option(
             "--target-class", metavar="MODULE:CLASS", help="The same in Python: a loadtests.contract.Backend."
         ),
-        click.option("--pins", type=FILE, help="Log-ins: user,role,site,pin,totp_secret.  [default: CAUCUS_TARGET_*]"),
+        click.option("--pins", type=FILE, help="Log-ins: user,role,site,pin,totp_secret."),
         click.option("--roster", type=FILE, help="Your own precincts instead of the scenario's."),
         click.option("--i-may-load", metavar="HOST", help="Leave to send requests to a host that is not this machine."),
         click.option("--ca", type=FILE, help="PEM file: the authorities that vouch for the target's certificate."),

@@ -1,6 +1,6 @@
 """What a generator's process does: keeps the schedules that it is told, alone, as Locust's master, or as its worker.
 
-`generator_process` starts it here and speaks to it over a pipe. On another machine,
+`processes` starts it here and speaks to it over a pipe. On another machine,
 `python -m loadtests.generator.child worker HOST PORT` joins a master.
 """
 

@@ -14,6 +14,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import gevent
@@ -31,6 +32,7 @@ _BLOCK = 1 << 16
 _IDLE_S = 4.0  # servers close what is idle for 5 s or longer: a request must not cross that on its way
 _SPARE_FILES = 200  # handles that are not ours
 _CONNECTING = 100  # at a time, when warming up
+_KINDS = 100  # of requests, by the names of their headers
 _OWN_LIMITS = (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -67,8 +69,8 @@ class Client:
         host = f"[{target.host}]" if ":" in target.host else target.host
         if target.port != (443 if tls is not None else 80):
             host += f":{target.port}"
-        lines = {"Host": host, "Accept": "*/*", **(headers or {})}
-        self._common = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        self._common = {"Host": host, "Accept": "*/*", **(headers or {})}
+        self._beside = lru_cache(_KINDS)(self._common_beside)  # requests of a kind say the same names
 
     def send(self, number: int, request: Request) -> int:
         """Send a request; when that began (monotonic ns). UnableError: no connection can be opened."""
@@ -83,8 +85,14 @@ class Client:
             raise
         return now
 
+    def _common_beside(self, *names: str) -> str:
+        """The lines that every request has, without those that it says itself."""
+        own = {name.lower() for name in names}
+        return "".join(f"{name}: {value}\r\n" for name, value in self._common.items() if name.lower() not in own)
+
     def _message(self, request: Request) -> bytes:
-        head = f"{request.method} {self.target.prefix}{request.path} HTTP/1.1\r\n{self._common}"
+        common = self._beside(*request.headers)
+        head = f"{request.method} {self.target.prefix}{request.path} HTTP/1.1\r\n{common}"
         for name, value in request.headers.items():
             head += f"{name}: {value}\r\n"
         body = request.body

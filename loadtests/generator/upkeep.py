@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from loadtests import contract
+from loadtests.accounts import Account
+from loadtests.addresses import reach
 from loadtests.contract import Ask, Backend, Outcome, Reply, Request, Session
 from loadtests.target.guards import Target
 from loadtests.target.sender import Sender
-from loadtests.traffic.addresses import reach
-from loadtests.users.accounts import Account
 
 ASSUMED_LIFE_S = 30 * 60.0  # of a session, where the answer to the log-in does not say
 OLD_SHARE = 2 / 3  # of its life, after which a session is renewed

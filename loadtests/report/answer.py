@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from loadtests.breaking_point import STAYS_DOWN, BreakingPoint
+from loadtests.reconciliation import knows_what_is_stored
 from loadtests.report.words import (
     flow_name,
     joined,
@@ -20,7 +21,7 @@ from loadtests.report.words import (
     span,
     typeset,
 )
-from simulation.report.words import number, plural
+from simulation.words import number, plural
 
 WRONG = {  # kinds of `reconciliation.KINDS`, in the order of their weight
     "lost": ("lost", "acknowledged, and not stored"),
@@ -90,6 +91,8 @@ def ledger_sentence(ledger: Mapping[str, Any] | None) -> str:
         return f"{joined(wrong)} of {plural(ledger['acknowledged'], 'acknowledged write')}"
     if not ledger["acknowledged"]:
         return "nothing was acknowledged that could have been lost"
+    if not knows_what_is_stored(ledger):
+        return f"whether anything acknowledged was lost is not known: {ledger['not_read']}"
     return "nothing acknowledged was lost"
 
 

@@ -45,7 +45,7 @@ from loadtests.trial import Trial
 from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
 from simulation.report.plot import Key, Sheet, color
-from simulation.report.words import THIN, number, percent, plural
+from simulation.words import THIN, number, percent, plural
 
 if TYPE_CHECKING:
     pass
@@ -53,14 +53,12 @@ if TYPE_CHECKING:
 _SAME = 1.02  # loads that differ by less are a row of the table
 _MOST_KEY_NUMBERS = 4
 _NOT_KNOWN = "Whether it comes back from an overload is not known"
-_USED = {  # what `resources.Watch` tells
-    "cpu": "processor, cores",
-    "cpu_max": "processor, cores, most in a second",
-    "cpu_busiest": "busiest process, of a core",
-    "memory_mb": "memory, MB",
-    "files": "open files",
-    "disk": "disk, share of the time",
-    "disk_max": "disk, most in a second",
+_USED = {  # what `resources.Watch` tells, and how it is shown; the most in a second stands in the files
+    "cpu": ("cores", "{:.2f}"),
+    "cpu_busiest": ("cores, busiest process", "{:.2f}"),
+    "memory_mb": ("memory, MB", "{:,.0f}"),
+    "files": ("open files", "{:,.0f}"),
+    "disk": ("busy disk", "{:.1%}"),
 }
 
 
@@ -473,32 +471,37 @@ def _used_chapter(point: BreakingPoint, prefix: str, label: str) -> list[Chapter
     """What was used where it held, and where it broke: what ran out can be checked."""
     counted = [tried for tried in point.trials if tried.counts]
     groups = [[t.trial.resources for t in counted if t.judgement.holds is holds] for holds in (True, False)]
-    names = sorted({name for group in groups for used in group for name in used}, key=_used_order)
+    names = {name for group in groups for used in group for name in used}
+    head = ["", "held", "broke"]
     rows: list[list[str | Cell]] = []
-    for name in names:
-        medians = [[used[name] for used in group if name in used] for group in groups]
-        shown = ["" if not each else significant(statistics.median(each), 3) for each in medians]
-        rows.append([_used_name(name), *shown])
+    gauges: list[list[str | Cell]] = []
+
+    def medians(name: str, shown: str) -> list[str]:
+        found = [[used[name] for used in group if name in used] for group in groups]
+        return ["" if not each else shown.format(statistics.median(each)) for each in found]
+
+    for name in sorted(names, key=_used_order):
+        owner, _, what = name.partition(".")
+        if owner == "metrics":
+            gauges.append([what, *medians(name, "{:,.0f}")])
+        elif what in _USED:
+            meaning, shown = _USED[what]
+            rows.append(["machine: busiest core" if name == "machine.cpu" else f"{owner}: {meaning}",
+                         *medians(name, shown)])  # fmt: skip
     if not rows:
         return []
     finding_ = "Nothing broke, whatever was used"
     if point.requests_per_s[1] is not None:
         ran_out = resource_name(point.limited_by) if point.limited_by else "nothing that was watched"
         finding_ = f"{ran_out[:1].upper()}{ran_out[1:]} ran out where it broke"
-    table = Table(f"{prefix}used-table", "What was used (medians of trials)", ["", "held", "broke"], rows)
-    return [Chapter(f"{prefix}used-chapter", label, [Panel(f"{prefix}used-panel", finding_, table=table)])]
+    table = Table(f"{prefix}used-table", "What was used (medians of trials)", head, rows)
+    more = [Table(f"{prefix}gauges-table", "The most that its own gauges showed", head, gauges)] if gauges else []
+    return [Chapter(f"{prefix}used-chapter", label, [Panel(f"{prefix}used-panel", finding_, table=table, more=more)])]
 
 
-def _used_order(name: str) -> tuple[bool, bool, str]:
-    """The backend first, then the machine and who made load, then the backend's own gauges."""
-    return name.startswith("metrics."), name.startswith(("generator.", "machine.")), name
-
-
-def _used_name(name: str) -> str:
-    owner, _, what = name.partition(".")
-    if name == "machine.cpu":
-        return "machine: busiest core"
-    return what if owner == "metrics" else f"{owner}: {_USED.get(what, what)}"
+def _used_order(name: str) -> tuple[bool, str]:
+    """The backend first, then who made load, and the machine."""
+    return name.startswith(("generator.", "machine.")), name
 
 
 # Recovery

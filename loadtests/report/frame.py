@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from loadtests.reconciliation import knows_what_is_stored
 from loadtests.report.answer import WRONG, ledger_sentence
 from loadtests.report.drawing import letter
 from loadtests.report.run_folder import About, Fault
@@ -13,7 +14,7 @@ from loadtests.report.words import joined, length, sentence, typeset
 from loadtests.trial import Trial
 from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
 from simulation.report.pages import page
-from simulation.report.words import number, plural
+from simulation.words import number, plural
 
 KINDS = {
     "break": "Breaking point",
@@ -88,9 +89,10 @@ def ledger_chapter(ledger: Mapping[str, Any] | None) -> list[Chapter]:
     if ledger is None:
         return []
     clean = not any(ledger.get(kind) for kind in WRONG)
+    known = knows_what_is_stored(ledger)
     finding = (
         f"All {plural(ledger['acknowledged'], 'acknowledged write')} are stored as they were sent"
-        if clean and ledger["acknowledged"]
+        if clean and known and ledger["acknowledged"]
         else ledger_sentence(ledger)
     )
     rows: list[list[str | Cell]] = [["acknowledged", number(ledger["acknowledged"]), "writes that were promised"]]
@@ -103,9 +105,9 @@ def ledger_chapter(ledger: Mapping[str, Any] | None) -> list[Chapter]:
         rows.append(["unanswered", number(ledger["unanswered"]), meaning])
     table = Table("ledger-table", "The ledger", ["write", "count", "meaning"], rows, text_columns=(0, 2))
     more = _offenders(ledger)
-    told = [str(ledger["verdict"])] if ledger.get("verdict") and not clean else []
+    told = [str(ledger["verdict"])] if ledger.get("verdict") and not (clean and known) else []
     panel = Panel("ledger-panel", finding[:1].upper() + finding[1:], told, table=table, more=more)
-    return [Chapter("ledger", "Nothing lost" if clean else "Ledger", [panel])]
+    return [Chapter("ledger", "Nothing lost" if clean and known else "Ledger", [panel])]
 
 
 def _offenders(ledger: Mapping[str, Any]) -> list[Table]:

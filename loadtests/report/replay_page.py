@@ -8,18 +8,19 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from loadtests.objectives import Judgement
 from loadtests.report.answer import with_ledger
 from loadtests.report.drawing import RIGHT, Course, line
 from loadtests.report.frame import faults_table, framed, ledger_chapter, resources_chapter, under, void_notice
 from loadtests.report.run_folder import About, Fault
-from loadtests.report.words import latency, length, share, significant
-from loadtests.traffic.replay import Replayed
+from loadtests.report.words import latency, length, sentence, share, significant
+from loadtests.traffic.replay import DONE, LET_IN, Plan, Replayed
 from loadtests.trial import SECOND, finite_quantile
 from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
 from simulation.report.plot import Key, Sheet, color
-from simulation.report.words import THIN, clock, number, percent, plural
 from simulation.scenario.values import HOUR, MINUTE
+from simulation.words import THIN, clock, number, percent, plural
 
 _BINS = 180
 _ROUND = (1, 2, 5, 10, 15, 30)  # minutes of a bin
@@ -39,13 +40,13 @@ def story(found: Replayed) -> str:
     )
 
 
-def page(found: Replayed, about: About) -> str:
+def page(found: Replayed, judged: Judgement, about: About) -> str:
     """The page; equal input gives equal text."""
     trial, speed = found.trial, found.plan.speed
     return framed(
         about,
         story=with_ledger(story(found), about.ledger),
-        findings=_findings(found),
+        findings=_findings(found, judged),
         found_title="What was found",
         key_numbers=_key_numbers(found),
         basis=(
@@ -53,8 +54,8 @@ def page(found: Replayed, about: About) -> str:
             "from then, in real time. What follows from the backend's answers (reviews, corrections) is not replayed."
         ),
         notices=void_notice(trial),
-        chapters=[_evening(found), _load(found, about), _operations(found), *ledger_chapter(about.ledger),
-                  *resources_chapter(trial.resources)],
+        chapters=[*([_evening(found)] if found.plan.is_asked.any() else []), _load(found, about), _operations(found),
+                  *ledger_chapter(about.ledger), *resources_chapter(trial.resources)],
         facts=[("speed", [f"{speed:g} times the evening"])],
     )  # fmt: skip
 
@@ -64,11 +65,13 @@ def share_of(value: float) -> str:
     return percent(value) if value in (0, 1) or value < 0.99 else f"{math.floor(value * 10000) / 100:g}{THIN}%"
 
 
-def _findings(found: Replayed) -> list[str]:
+def _findings(found: Replayed, judged: Judgement) -> list[str]:
     simulated = found.plan.reported_at_ms
     both = (simulated >= 0) & (found.acknowledged_at_ms >= 0)
-    missing = int(np.count_nonzero((_within(found, simulated)) & (found.acknowledged_at_ms < 0)))
+    missing = int(np.count_nonzero(found.plan.is_asked & (found.acknowledged_at_ms < 0)))
     told = []
+    if let_in := found.wrong_pins_let_in:
+        told.append(f"{plural(let_in, 'log-in')} with a wrong PIN {'was' if let_in == 1 else 'were'} let in.")
     if np.any(both):
         behind = np.sort(found.acknowledged_at_ms[both] - simulated[both])
         late = int(behind[int(0.99 * (len(behind) - 1))])
@@ -79,27 +82,44 @@ def _findings(found: Replayed) -> list[str]:
         )
     if missing:
         told.append(f"{plural(missing, 'result')} of the simulation were not acknowledged by the end of the replay.")
-    problems = sorted(found.trial.sample.problems.items(), key=lambda one: -one[1])[:3]
+    told += _left_out(found.plan)
+    if found.trial.void is None and judged.broken:
+        told.append(sentence(f"missed: {', '.join(one.shown for one in judged.broken)}"))
+    elif found.trial.void is None and judged.findings:
+        told.append("Every objective was met.")
+    others = [one for one in found.trial.sample.problems.items() if one[0] != LET_IN]
+    problems = sorted(others, key=lambda one: -one[1])[:3]
     told += [f"{plural(count, 'time', 'times')}: {problem}." for problem, count in problems]
     return told
 
 
-def _within(found: Replayed, at_ms: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """What the simulation has until the replay ends."""
-    ends = found.plan.clock_ms(found.plan.schedule.due_ns[-1])
-    return np.asarray((at_ms >= 0) & (at_ms <= ends), bool)
+def _left_out(plan: Plan) -> list[str]:
+    """Results that the replay does not ask for, because the backend has nothing that would take them."""
+    has, sites = plan.schedule.operations, plan.evening.sites
+    lacking = {
+        "clerk": 0 if "clerk" in has else sum(each.keyed_by_staff for each in sites),
+        "report": 0 if set(DONE) & set(has) else sum(each.by_app for each in sites),
+    }
+    return [
+        f"{plural(count, 'result')} of the simulation {'is' if count == 1 else 'are'} left out: the mapping has no "
+        f"[{operation}]."
+        for operation, count in lacking.items()
+        if count
+    ]
 
 
 def _key_numbers(found: Replayed) -> list[KeyNumber]:
     trial = found.trial
     busiest = int(found.plan.schedule.per_second().max(initial=0))
     acknowledged = int(np.count_nonzero(found.acknowledged_at_ms >= 0))
+    sites = int(np.count_nonzero(found.plan.takes_part))
+    of = f"of {number(sites)} precincts" + (" that take part" if sites < found.sites else "")
     return [
         KeyNumber(
             latency(trial.latency_s(0.99)), "99 % answered well within", f"median {latency(trial.latency_s(0.5))}"
         ),
         KeyNumber(share_of(trial.goodput_share), "answered well", f"of {number(trial.requests)} requests"),
-        KeyNumber(number(acknowledged), "results acknowledged", f"of {number(found.sites)} precincts"),
+        *([KeyNumber(number(acknowledged), "results acknowledged", of)] if found.plan.is_asked.any() else []),
         KeyNumber(
             number(busiest), "in the busiest second", f"{significant(trial.offered_per_s, 2)}/s on average", "requests"
         ),
@@ -113,16 +133,18 @@ def _evening(found: Replayed) -> Chapter:
     plan = found.plan
     begins, ends = _clock_span(found)
     at = np.linspace(begins, ends, 241)
+    sites = int(np.count_nonzero(plan.takes_part))
+    reported_ms, released_ms, known_ms = (
+        np.where(plan.takes_part, when, -1)
+        for when in (plan.reported_at_ms, plan.released_at_ms, found.acknowledged_at_ms)
+    )
     curves = {
-        name: _share_by(when, at, found.sites)
-        for name, when in (
-            ("held", plan.reported_at_ms), ("public", plan.released_at_ms), ("acknowledged", found.acknowledged_at_ms),
-        )
-    }  # fmt: skip
+        name: _share_by(when, at, sites)
+        for name, when in (("held", reported_ms), ("public", released_ms), ("acknowledged", known_ms))
+    }
     middle = _half_hours(begins, ends)
     asked_at = min(middle, key=lambda one: abs(one - 22.5 * HOUR), default=int(ends))
-    held, known = (int(np.count_nonzero((when >= 0) & (when <= asked_at)))
-                   for when in (plan.reported_at_ms, found.acknowledged_at_ms))  # fmt: skip
+    held, known = (int(np.count_nonzero((when >= 0) & (when <= asked_at))) for when in (reported_ms, known_ms))
     finding = (
         f"By {clock(asked_at)} the backend had acknowledged {number(known)} results; in the simulation headquarters "
         f"holds {number(held)}"
@@ -133,7 +155,8 @@ def _evening(found: Replayed) -> Chapter:
         sheet.clock_axis(axes, int(begins), int(ends))
         axes.set_ylim(0, 100)
         axes.set_yticks([0, 25, 50, 75, 100], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-        sheet.heading(axes, f"Share of all {number(found.sites)} precincts")
+        whose = "{} precincts that take part" if sites < found.sites else "all {} precincts"
+        sheet.heading(axes, f"Share of {whose.format(number(sites))}")
         line(axes, at.tolist(), (curves["held"] * 100).tolist(), "forecast", width=5.0)
         line(axes, at.tolist(), (curves["public"] * 100).tolist(), "second", dashed=True)
         line(axes, at.tolist(), (curves["acknowledged"] * 100).tolist(), "history", width=1.6)
@@ -146,8 +169,8 @@ def _evening(found: Replayed) -> Chapter:
         ("dashed", "released to the public, simulated"),
     )
     rows = [
-        [clock(one), *(percent(float(_share_by(when, np.array([one]), found.sites)[0]))
-                       for when in (plan.reported_at_ms, found.acknowledged_at_ms, plan.released_at_ms))]
+        [clock(one), *(percent(float(_share_by(when, np.array([one]), sites)[0]))
+                       for when in (reported_ms, known_ms, released_ms))]
         for one in middle
     ]  # fmt: skip
     table = Table(

@@ -5,6 +5,7 @@ Knows nothing of how load is made, nor of what a page looks like.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -91,9 +92,20 @@ class About:
         )
 
 
-def default_folder(kind: str, name: str, seed: int) -> Path:
-    """Where a run goes that nobody names a place for."""
-    return Path("runs", f"loadtest-{kind}-{Path(name).stem}-{seed}")
+def usual_folder(kind: str, name: str, seed: int, force: bool) -> Path:
+    """Where a run goes that nobody names a place for.
+
+    Measured again is another result: the next run stands beside the first, unless that one is to be replaced.
+    """
+    first = Path("runs", f"loadtest-{kind}-{Path(name).stem}-{seed}")
+    if force:
+        return first
+    places = itertools.chain((first,), (first.with_name(f"{first.name}-run{n}") for n in itertools.count(2)))
+    return next(place for place in places if not (_is_used(place) or _is_used(_partial(place))))
+
+
+def _is_used(place: Path) -> bool:
+    return place.exists() and not (place.is_dir() and not any(place.iterdir()))
 
 
 # The folder

@@ -24,23 +24,18 @@ from loadtests.traffic.soak import Soaked, Stretch, rising
 from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
 from simulation.report.plot import Key, Sheet
-from simulation.report.words import THIN, number, plural
+from simulation.words import THIN, number, plural
 
 _MOST_ROWS = 24
 _WHO = {"service": "the service", "database": "the database"}
+_WHAT = {"memory": "memory", "files": "open files"}  # of processes
+_MOST_PROBLEMS = 3
 
 
 def story(found: Soaked) -> str:
     """What came of it, in a sentence."""
     if found.void is not None:
         return f"this run says nothing about the backend, because {found.void}"
-    drifts = found.drifts()
-    up = [name for name, one in drifts.items() if one.rises]
-    grows = (
-        f"{joined([_name(name) for name in up])} {'drifts' if len(up) == 1 else 'drift'} upwards"
-        if up
-        else "nothing drifts"
-    )
     nights = f", {significant(found.per_s / found.night_per_s, 2)} caucus nights" if found.night_per_s else ""
     void, counted = found.void_stretches, sum(one.requests for one in found.known)
     left_out = (
@@ -48,9 +43,29 @@ def story(found: Soaked) -> str:
         "void and left out: the generator fell short"
     )
     return (
-        f"{length(found.seconds)} at {significant(found.per_s, 3)} requests a second{nights}: {grows}; "
+        f"{length(found.seconds)} at {significant(found.per_s, 3)} requests a second{nights}: {_moves(found)}; "
         f"{share(found.error_share)} of {number(counted)} requests were not answered well{left_out if void else ''}"
     )
+
+
+def _moves(found: Soaked) -> str:
+    """What drifts, and of what that is not known."""
+    drifts = found.drifts()
+    up, all_of_them = [_name(name) for name, _ in rising(found)], [_name(name) for name in drifts]
+    unsure, unseen = [_name(name) for name in found.untested()], [_WHAT[what] for what in found.unseen()]
+    if not drifts:
+        told = ["too few samples to tell whether anything drifts"]
+    elif up:
+        told = [f"{joined(up)} {'drifts' if len(up) == 1 else 'drift'} upwards"]
+    elif unsure or unseen:
+        told = [f"{joined(all_of_them)} {'does' if len(all_of_them) == 1 else 'do'} not drift"]
+    else:
+        told = ["nothing drifts"]
+    if drifts and unsure:
+        told.append(f"too few samples to tell it of {joined(unsure)}")
+    if unseen:
+        told.append(f"drift of {joined(unseen)} was not looked at: the processes cannot be seen from here")
+    return "; ".join(told)
 
 
 def page(found: Soaked, about: About) -> str:
@@ -67,8 +82,8 @@ def page(found: Soaked, about: About) -> str:
     return framed(
         about,
         story=with_ledger(story(found), about.ledger),
-        findings=[_told(name, one) for name, one in rising(found)] if found.void is None else [],
-        found_title="What drifts",
+        findings=_findings(found) if found.void is None else [],
+        found_title="What was found",
         key_numbers=_key_numbers(found, drifts),
         basis=(
             f"Each sample is {length(found.stretches[0].seconds)} of Poisson arrivals. A drift is Sen's slope, tested "
@@ -79,6 +94,12 @@ def page(found: Soaked, about: About) -> str:
         notices=notices,
         chapters=chapters,
     )
+
+
+def _findings(found: Soaked) -> list[str]:
+    told = [_told(name, one) for name, one in rising(found)]
+    problems = list(found.problems.items())[:_MOST_PROBLEMS]
+    return told + [f"{plural(count, 'time', 'times')}: {problem}." for problem, count in problems]
 
 
 def _name(series: str) -> str:
@@ -135,6 +156,8 @@ def _latency(found: Soaked, about: About, drifts: dict[str, Drift]) -> Chapter:
         finding = f"Latency grows: p99 by {_shown('latency.p99_s', moved.per_hour)} an hour"
     elif any(one.p99_s is None for one in found.known):
         finding = "In some stretches one request in a hundred, or more, was not answered well"
+    elif moved is None:
+        finding = "Too few samples to tell whether latency drifts"
     asked_s = objective_of_latency(about.objectives)
 
     def paint(sheet: Sheet) -> None:
@@ -191,11 +214,11 @@ def _panel(
 ) -> Panel:
     up = [name for name in names if name in drifts and drifts[name].rises]
     kind = "Memory" if what == "memory_mb" else "The number of open files"
-    finding = (
-        f"{kind} keeps its level"
-        if not up
-        else "; ".join(f"{_name(name)} grows by {_shown(name, drifts[name].per_hour)} an hour" for name in up)
-    )
+    finding = f"{kind} keeps its level"
+    if up:
+        finding = "; ".join(f"{_name(name)} grows by {_shown(name, drifts[name].per_hour)} an hour" for name in up)
+    elif any(name not in drifts for name in names):
+        finding = f"Too few samples to tell whether {kind[:1].lower()}{kind[1:]} drifts"
     finding = finding[:1].upper() + finding[1:]
     values = [[value or 0.0 for value in series[name]] for name in names]
 

@@ -20,14 +20,17 @@ from loadtests.report.frame import (
 from loadtests.report.run_folder import About
 from loadtests.report.words import latency, length, per_s, sentence, share, significant
 from loadtests.traffic.stampede import PUBLIC, REPORTS, Stampeded
-from loadtests.trial import SECOND, finite_quantile
+from loadtests.trial import SECOND, Trial, finite_quantile
 from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
 from simulation.report.plot import Key, Sheet, color
-from simulation.report.words import THIN, number
+from simulation.words import THIN, number, plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_MOST_PROBLEMS = 3
+_NOBODY = {PUBLIC: "no readers came", REPORTS: "no reports were sent"}
 
 
 def story(found: Stampeded) -> str:
@@ -35,13 +38,37 @@ def story(found: Stampeded) -> str:
     shape = found.shape
     if found.trial.void is not None:
         return f"this run says nothing about the backend, because {found.trial.void}"
-    calm, rushed = (found.part(REPORTS, when).latency_s(0.99) for when in ("before", "during"))
+    calm, rushed = (found.part(REPORTS, when) for when in ("before", "during"))
     public = found.part(PUBLIC, "during")
+    within = []
+    if public.requests:
+        within.append(f"of the readers are answered {_quick(public)}")
+    if rushed.requests:
+        before = f" ({_quick(calm)} before)" if calm.requests else ""
+        are = "" if within else "are answered "
+        within.append(f"of the reports {are}{_quick(rushed)}{before}")
+    told = [f"99{THIN}% {', '.join(within)}"] if within else []
+    told += [nobody for who, nobody in _NOBODY.items() if not found.part(who, "during").requests]
+    told += [_over(found)] if found.goes_on else []
+    meanwhile = ", while reports come in" if rushed.requests else ""
     return (
-        f"{significant(shape.surge_per_s, 2)} readers' requests a second for {length(shape.length_s)}, while reports "
-        f"come in: 99{THIN}% of the readers are answered within {latency(public.latency_s(0.99))}, of the reports "
-        f"within {latency(rushed)} ({latency(calm)} before)"
+        f"{significant(shape.surge_per_s, 2)} readers' requests a second for {length(shape.length_s)}{meanwhile}: "
+        f"{'; '.join(told)}"
     )
+
+
+def _quick(part: Trial) -> str:
+    """How soon 99 % were answered well."""
+    p99_s = part.latency_s(0.99)
+    return f"within {latency(p99_s)}" if math.isfinite(p99_s) else "not well in any time"
+
+
+def _over(found: Stampeded) -> str:
+    """What became of it afterwards, as far as that was seen."""
+    over = found.over_after_s
+    if over is None:
+        return f"within {length(found.shape.after_s)} of its end not every objective held again"
+    return f"every objective held again {length(over)} after its end" if over else "every objective held after its end"
 
 
 def page(found: Stampeded, about: About) -> str:
@@ -77,32 +104,30 @@ def _findings(found: Stampeded) -> list[str]:
         return told
     for who in (PUBLIC, REPORTS):
         judged = found.judged(who, "during")
-        if judged.broken:
+        if not found.part(who, "during").requests:
+            told.append(sentence(f"{_NOBODY[who]} while the stampede lasted"))
+        elif judged.broken:
             told.append(
                 sentence(f"{who} missed, while the stampede lasted: {', '.join(one.shown for one in judged.broken)}")
             )
         else:
-            told.append(sentence(f"{who} kept to every objective while the stampede lasted"))
-    over = found.over_after_s
-    if over is None:
-        told.append(f"Within {length(found.shape.after_s)} of its end not every objective held again.")
-    elif over > 0:
-        told.append(f"Every objective held again {length(over)} after its end.")
-    return told
+            told.append(sentence(f"{who} met every objective while the stampede lasted"))
+    told += [sentence(_over(found))] if found.goes_on else []
+    problems = sorted(found.trial.problems.items(), key=lambda one: -one[1])[:_MOST_PROBLEMS]
+    return told + [f"{plural(count, 'time', 'times')}: {problem}." for problem, count in problems]
 
 
 def _key_numbers(found: Stampeded) -> list[KeyNumber]:
-    public, rushed = found.part(PUBLIC, "during"), found.part(REPORTS, "during")
-    over = found.over_after_s
-    numbers = [
-        KeyNumber(significant(found.shape.surge_per_s, 2), "readers come at once", behind="requests/s"),
-        KeyNumber(
-            latency(public.latency_s(0.99)), "99 % of them answered within", share(public.error_share) + " errors"
-        ),
-        KeyNumber(latency(rushed.latency_s(0.99)), "of the reports meanwhile", share(rushed.error_share) + " errors"),
-        KeyNumber("never" if over is None else length(over), "until all is as before", "from the end of the stampede"),
-    ]
-    return numbers if found.trial.void is None else numbers[:-1]  # the last one is a judgement
+    numbers = [KeyNumber(significant(found.shape.surge_per_s, 2), "readers come at once", behind="requests/s")]
+    for who, label in ((PUBLIC, "99 % of them answered within"), (REPORTS, "of the reports meanwhile")):
+        part = found.part(who, "during")
+        if part.requests:
+            numbers.append(KeyNumber(latency(part.latency_s(0.99)), label, share(part.error_share) + " errors"))
+    if found.trial.void is None and found.goes_on:  # it is a judgement
+        over = found.over_after_s
+        shown = "never" if over is None else length(over)
+        numbers.append(KeyNumber(shown, "until all is as before", "from the end of the stampede"))
+    return numbers
 
 
 def _over_time(found: Stampeded, about: About) -> Chapter:
@@ -119,13 +144,22 @@ def _over_time(found: Stampeded, about: About) -> Chapter:
     }
     bad = [at[k] for k in range(count) if np.any(~sample.ok[second == k])]
     asked_s = objective_of_latency(about.objectives)
-    calm, rushed = (found.part(REPORTS, when).latency_s(0.99) for when in ("before", "during"))
+    calm, rushed = (found.part(REPORTS, when) for when in ("before", "during"))
+    calm_s, rushed_s = calm.latency_s(0.99), rushed.latency_s(0.99)
     if found.trial.void is not None:
         finding = "Latency with a generator that fell short: how much of it is the backend's is not known"
-    elif math.isfinite(rushed) and rushed <= 2 * calm + 0.01:
+    elif not rushed.requests:
+        finding = "What readers get; no reports were sent meanwhile"
+    elif not calm.requests:
+        finding = f"While readers stampede, reports take up to {latency(rushed_s)} (p99)"
+    elif math.isfinite(rushed_s) and rushed_s <= 2 * calm_s + 0.01:
         finding = "The stampede does not reach the reports: their p99 stays as it was"
     else:
-        finding = f"While readers stampede, reports take up to {latency(rushed)} (p99) instead of {latency(calm)}"
+        finding = f"While readers stampede, reports take up to {latency(rushed_s)} (p99) instead of {latency(calm_s)}"
+    if rushed.requests and not math.isfinite(rushed_s):
+        finding = f"While readers stampede, over 1{THIN}% of the reports are not answered well"
+        if calm.requests and not math.isfinite(calm_s):
+            finding = f"Over 1{THIN}% of the reports are not answered well, before the stampede already"
 
     course = Course(
         at, offered, good, (p99[PUBLIC], p99[REPORTS]), bad, "Latency from due, p99", asked_s=asked_s,

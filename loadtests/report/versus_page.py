@@ -21,12 +21,12 @@ _SAME = 1.02
 
 def page(a: Run, b: Run, found: Sequence[Compared], command: str) -> str:
     """The page; equal input gives equal text."""
-    apart = [one for one in found if not one.overlaps]
-    story = (
-        sentence("; ".join(typeset(one.says) for one in apart))
-        if apart
-        else "No flow differs by more than luck: all intervals overlap."
-    )
+    apart = [one for one in found if one.differs]
+    story = "No flow differs by more than luck: all intervals overlap."
+    if apart:
+        story = sentence("; ".join(typeset(one.says) for one in apart))
+    elif any(one.differs is None for one in found):
+        story = "No flow is known to differ by more than luck: where intervals lie apart, not both answers are valid."
     others = differing(a, b)
     return rendered(
         "loadtests.report:load.html",
@@ -48,7 +48,7 @@ def _intervals(found: Sequence[Compared]) -> Chapter:
     in_nights = all(one.a_nights and one.b_nights for one in found)
     unit = "caucus nights" if in_nights else "requests/s"
     ends = [((one.a_nights, one.b_nights) if in_nights else (one.a, one.b)) for one in found]
-    apart = sum(not one.overlaps for one in found)
+    apart = sum(bool(one.differs) for one in found)
     finding = f"{apart} of {len(found)} {'flows differ' if len(found) > 1 else 'flow differs'} by more than luck"
 
     def paint(sheet: Sheet) -> None:
@@ -65,7 +65,7 @@ def _intervals(found: Sequence[Compared]) -> Chapter:
     rows: list[list[str | Cell]] = []
     for one, pair in zip(found, ends, strict=True):
         ratio = "" if one.ratio is None else span(*one.ratio)
-        differs = Cell("no") if one.overlaps else Cell("yes", "outside")
+        differs = Cell("no") if one.overlaps else Cell("yes", "outside") if one.valid else Cell("not known")
         rows.append([one.flow, *(_ends(each) for each in pair), ratio, differs])
     said = "; ".join(f"{row[0]}: A {row[1]}, B {row[2]}" for row in rows)
     height = 90 + 46 * len(found)

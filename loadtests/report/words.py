@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 
-from simulation.report.words import DASH, THIN, number, percent
+from simulation.words import DASH, THIN, number, percent
 
 FLOWS = {
     "login": "the log-in",

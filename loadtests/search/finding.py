@@ -16,21 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadtests import breaking_point, contract, ledger, reconciliation
+from loadtests.accounts import CLERK, REVIEWER, Account, Accounts, read_accounts
+from loadtests.addresses import address, reach
 from loadtests.breaking_point import BROKEN_OFF, BUDGET_S, BreakingPoint, SearchEndedError, Tried
-from loadtests.contract import Backend, Operation, Report, Session, Site
+from loadtests.contract import Backend, Operation, Report, Session, Site, reader_session
 from loadtests.generator.processes import GeneratorError, nothing
 from loadtests.generator.upkeep import Kept, as_rows, is_old
 from loadtests.losses import Losses
+from loadtests.night import Night
 from loadtests.objectives import Objective
 from loadtests.search.stress import Made, Stress, listening, where
-from loadtests.target.check import Night, reader_session
 from loadtests.target.guards import Target, allowed, identification, new_run_id
 from loadtests.target.mapping import target_backend
 from loadtests.target.sender import NoAnswerError, Sender
-from loadtests.traffic.addresses import address, reach
 from loadtests.traffic.flows import FLOWS, SOURCE, WRITES, Kit, has_corrections, packed
 from loadtests.traffic.preparing import Preparation, two_reports
-from loadtests.users.accounts import CLERK, REVIEWER, Account, Accounts, read_accounts
 from loadtests.workload import Peak
 from simulation.errors import InputError, UnfinishedError
 
@@ -200,12 +200,13 @@ def _parts(sites: Sequence[Site], flow: str, *, ours: bool) -> dict[str, tuple[S
 
 def lacks(job: Job, flow: str) -> str:
     """What the backend does not have that a flow needs; empty where it has all."""
+    return "" if set(_NEEDS[flow]) & operations(job) else f"the mapping has no [{_NEEDS[flow][0]}]"
+
+
+def operations(job: Job) -> frozenset[str]:
+    """What the backend can be asked; our own everything."""
     groups = Night.of(job.scenario).sites[0].groups
-    return _lacking(target_backend(job.mapping, job.target_class, new_run_id(), groups), flow)
-
-
-def _lacking(backend: Backend, flow: str) -> str:
-    return "" if set(_NEEDS[flow]) & backend.operations else f"the mapping has no [{_NEEDS[flow][0]}]"
+    return frozenset(target_backend(job.mapping, job.target_class, new_run_id(), groups).operations)
 
 
 def find(job: Job, flow: str, told: Callable[[str], None], tried: Callable[[Tried], None]) -> Found:
@@ -250,6 +251,13 @@ class Load:
     kept: Kept = field(default_factory=Kept)  # sessions that were renewed
     not_held: str = ""  # why the ledger could not be held against what is stored
     began: float | None = None  # what marks count from: the search; None: the beginning of the first trial
+    # known from `ready` on:
+    night: Night = field(init=False)
+    backend: Backend = field(init=False)
+    send: Sender = field(init=False)
+    accounts: Accounts = field(init=False)
+    writer: ledger.Ledger = field(init=False, repr=False)
+    reader: Session | None = field(init=False, repr=False)  # who may read what is stored
 
     def searched(self, tried: Callable[[Tried], None]) -> Found:
         """Prepare, search, see how it comes back, and hold the ledger against the backend."""
@@ -275,11 +283,9 @@ class Load:
         self.notices += [*_others_here(point), *self.kept.notices()]
         if job.others and (point.broken_off or point.failed):
             self.notices.append(_lacking_elsewhere(job.others))
-        held = None
-        try:
-            held = self.reconciled()
-        except KeyboardInterrupt:  # what was found stays
-            self.not_held, point = BROKEN_OFF, replace(point, broken_off=True)
+        held = self.reconciled()
+        if self.not_held == BROKEN_OFF:  # what was found stays
+            point = replace(point, broken_off=True)
         return Found(
             point, held, where(point.trials), tuple(self.marks), tuple(self.notices),
             self.not_held, self.shown, self.place.kind, self.place.cores, workers,
@@ -295,7 +301,7 @@ class Load:
         """The backend and its log-ins are known, and the ledger is open."""
         job, flow = self.job, self.flow
         self.night = Night.of(job.scenario)
-        self.backend: Backend = target_backend(job.mapping, job.target_class, self.run_id, self.night.sites[0].groups)
+        self.backend = target_backend(job.mapping, job.target_class, self.run_id, self.night.sites[0].groups)
         needs = _NEEDS.get(flow, ())
         if needs and not set(needs) & self.backend.operations:
             raise InputError(f"--flow {flow}: the mapping has no [{needs[0]}]: this backend has no such flow")
@@ -308,9 +314,8 @@ class Load:
         finally:
             self.writer.close()
 
-    @property
-    def preparation(self) -> Preparation:
-        """Who signs people in, and has sites report."""
+    def new_preparation(self) -> Preparation:
+        """Who signs people in, and has sites report; it knows of those whom it has seen itself."""
         return Preparation(self.backend, self.send, self.writer, self.told)
 
     @contextmanager
@@ -444,7 +449,7 @@ class Load:
             sites = sites[:_MOST_SITES_AFAR]
         parts = _parts(sites, flow, ours=own)
         reports = {site.code: two_reports(self.night, site) for site in sites}
-        preparation = self.preparation
+        preparation = self.new_preparation()
         sessions: dict[str, Session] = {}
         people: list[Account] = []  # who is signed in
         chairs = list(parts["chairs"]) if flow in ("report", "photo", "mix") or (flow == "results" and own) else []
@@ -550,8 +555,8 @@ class Load:
         """What the ledger says; None where nothing is written, or where that cannot be known: `not_held` says why."""
         if self.flow in FLOWS and self.flow not in WRITES:
             return None
-        self.told("holding the ledger against what is stored")
         try:
+            self.told("holding the ledger against what is stored")
             entries = ledger.merge(self.folder)
             if not entries:
                 return None
@@ -562,6 +567,10 @@ class Load:
             if not isinstance(error, reconciliation.NothingStatedError):
                 self.not_held = str(error)
             self.notices.append(f"the ledger could not be held against what is stored: {error}")
+            return None
+        except (KeyboardInterrupt, SystemExit):  # Ctrl-C, SIGTERM: what was measured stays
+            self.not_held = BROKEN_OFF
+            self.notices.append(f"the ledger could not be held against what is stored: {BROKEN_OFF}")
             return None
 
 

@@ -113,7 +113,6 @@ def recovery(
     capacity_per_s: float,
     settle: Callable[[], None] = lambda: None,
     nominal_per_s: float | None = None,
-    overload_per_s: float | None = None,
     overload_s: float | None = None,
     retries: Sequence[int] = (0, RETRIES),
 ) -> tuple[Recovery, ...]:
@@ -123,7 +122,7 @@ def recovery(
     several times as long as the work that was left behind takes.
     """
     nominal = NOMINAL_SHARE * capacity_per_s if nominal_per_s is None else nominal_per_s
-    overload = OVERLOAD_SHARE * capacity_per_s if overload_per_s is None else overload_per_s
+    overload = OVERLOAD_SHARE * capacity_per_s
     overload_s = OVERLOAD_S if overload_s is None else overload_s
     drain_s = max(0.0, overload - capacity_per_s) * overload_s / max(capacity_per_s - nominal, 0.01 * capacity_per_s)
     after_s = math.ceil(min(MOST_AFTER_S, max(LEAST_AFTER_S, PATIENCE * drain_s + 2 * HOLDS_S)))

@@ -30,6 +30,7 @@ from loadtests.breaking_point import (
     BreakingPoint,
     SearchEndedError,
     Tried,
+    probe_seconds,
     search,
     used_up,
     wait_until_well,
@@ -47,7 +48,6 @@ from simulation.errors import UnfinishedError
 TIMEOUT_S = 10.0  # after which a client gives up
 LEAST_PATIENCE_S = 1.0  # of a client that tries again; else as long as the latency that is asked for
 WAITING = 8  # requests that wait for something of a backend that is not a core: that is what ran out
-_PROBE_S, _PROBE_REQUESTS = 1.0, 5
 _METRICS_EVERY_S = 2.0
 _GAUGE = re.compile(  # counters and histograms only grow: how much they show says nothing of how many wait now
     r"^([a-z0-9_:]*(?:waiting|queue|in_use|pending)[a-z0-9_:]*)"
@@ -332,8 +332,7 @@ class Stress:
 
     def _settle(self, rate_per_s: float) -> None:
         rate = max(1.0, rate_per_s)
-        seconds = max(_PROBE_S, _PROBE_REQUESTS / rate)
-        wait_until_well(lambda: self.probe(rate, seconds), None, time.sleep, lambda: False)
+        wait_until_well(lambda: self.probe(rate, probe_seconds(rate)), None, time.sleep, lambda: False)
 
 
 @dataclass(frozen=True)

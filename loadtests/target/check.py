@@ -12,33 +12,43 @@ import secrets
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from loadtests import ledger, reconciliation
-from loadtests.contract import STEPS, Ask, Backend, Operation, Outcome, Reply, Report, Request, Session, Site
+from loadtests.accounts import CHAIR, CLERK, REVIEWER, Account, Accounts
+from loadtests.contract import (
+    READERS,
+    STEPS,
+    Ask,
+    Backend,
+    Extracting,
+    Operation,
+    Outcome,
+    Reply,
+    Report,
+    Request,
+    Session,
+    Site,
+    reader_session,
+)
 from loadtests.contract import evening as writes_of
 from loadtests.contract import signed_in as session_of
+from loadtests.night import Night
 from loadtests.stored import Public, public_results, stored_by_api
 from loadtests.target.guards import Redaction
 from loadtests.target.sender import NoAnswerError
-from loadtests.users.accounts import CHAIR, CLERK, REVIEWER, Account, Accounts
 from simulation.errors import InputError
-from simulation.rules.outcomes import outcomes
-
-if TYPE_CHECKING:
-    from simulation.scenario import Scenario
 
 Verdict = Literal["works", "missing", "warns", "fails", "left out"]
 SETTLE_S = 15.0  # how long results may take to show what was accepted
-_READERS = ("administrator", "observer")  # roles that may read what is stored
 _MOST_SITES = 20  # that are asked whether they have reported
 _LOCKED_OUT = 429
 _TAKEN = 409
-_SMALLEST = 20  # people: enough for two viable groups wherever delegates are elected
 
 # The smallest picture that is one: a JPEG of one gray point.
 PHOTO = base64.b64decode(
@@ -69,60 +79,6 @@ class Line:
     says: str
 
 
-@dataclass(frozen=True, slots=True)
-class Night:
-    """What is known of the sites from the scenario: the chair's own knowledge."""
-
-    sites: tuple[Site, ...]
-    expected: Mapping[str, int]  # people, by code
-    satellites: frozenset[str]
-    ballot: bool  # a straw poll: no groups, no delegates
-
-    @classmethod
-    def of(cls, scenario: Scenario) -> Night:
-        """The sites of a scenario."""
-        roster = scenario.roster
-        groups = tuple(roster.candidates or scenario.spec.preference.candidates)
-        width = max(4, len(str(len(roster))))
-        sites = tuple(
-            Site(
-                f"{at + 1:0{width}d}",
-                roster.ids[at],
-                roster.counties[at],
-                roster.precincts[at],
-                int(roster.delegates[at]),
-                groups,
-            )
-            for at in range(len(roster))
-        )
-        return cls(
-            sites=sites,
-            expected={site.code: int(roster.attendance[at]) for at, site in enumerate(sites)},
-            satellites=frozenset(site.code for at, site in enumerate(sites) if bool(roster.satellite[at])),
-            ballot=scenario.spec.alignment.rules == "straw-poll",
-        )
-
-    def report(self, site: Site) -> Report:
-        """A lawful report: everybody in two groups, both viable, three in five in the first."""
-        people = max(_SMALLEST, self.expected[site.code])
-        second = 2 * people // 5 if len(site.groups) > 1 else 0
-        counts = dict.fromkeys(site.groups, 0) | {site.groups[-1]: second}
-        counts[site.groups[0]] = people - second
-        return Report(people, counts, counts, self.delegates(site, people, counts))
-
-    def delegates(self, site: Site, people: int, counts: Mapping[str, int]) -> dict[str, int]:
-        """What the rules award for a final alignment of so many people."""
-        from simulation.rules.law import satellite_delegates
-
-        elects = satellite_delegates(people) if site.code in self.satellites else site.delegates
-        award = (0,) * len(counts) if self.ballot else outcomes(list(counts.values()), elects, people).awards[0]
-        return dict(zip(counts, award, strict=True))
-
-    def account_of(self, site: Site, accounts: Accounts) -> Account | None:
-        """Who chairs a site; lists of other backends may name it by its id."""
-        return accounts.chairs.get(site.code) or accounts.chairs.get(site.id)
-
-
 def accounts_of_environment(environment: Mapping[str, str], code: str | None) -> Accounts:
     """One chair, from CAUCUS_TARGET_USER, _PIN and _TOTP_SECRET, where no list is given."""
     user, pin = environment.get("CAUCUS_TARGET_USER", ""), environment.get("CAUCUS_TARGET_PIN", "")
@@ -133,6 +89,16 @@ def accounts_of_environment(environment: Mapping[str, str], code: str | None) ->
         )
     account = Account(user, CHAIR, code or user, pin, environment.get("CAUCUS_TARGET_TOTP_SECRET", ""))
     return Accounts({account.site: account}, {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """Who reports, and from where."""
+
+    site: Site
+    account: Account
+    session: Session | None
+    before: Public | None  # what the public was shown
 
 
 @dataclass
@@ -149,6 +115,7 @@ class Walk:
     reconciled: dict[str, Any] | None = None
     site: Site | None = None
     _state: object = None  # of the record, as the last write's answer has it
+    _reader: Session | None = None  # of who reads what is stored: kept, as some backends take a one-time code once
     _anew: set[str] = field(default_factory=set)  # keys of repeats that were taken as new writes
 
     def lines(self, code: str | None, *, clean_up: bool) -> Iterator[Line]:
@@ -169,10 +136,40 @@ class Walk:
 
     def _lines(self, code: str | None, folder: Path, clean_up: bool) -> Iterator[Line]:
         yield from self._missing()
-        session: Session | None = None
         chaired = self._chaired(code)
         if "login" in self.backend.operations:
             yield from self._wrong_pin(self._guessed_at(chaired[0][1]))
+        chosen = yield from self._chosen(chaired, code)
+        if chosen is None:
+            return
+        site, session = chosen.site, chosen.session
+        report = self.night.report(site)
+        asks = self._asks(session, site, report)
+        whole = True
+        for step in writes_of(self.backend):
+            line = self._write(step, asks[step])
+            yield line
+            if line.verdict == "fails":
+                whole = False
+                break
+            yield self._repeat(step, asks[step])
+        if whole:
+            yield from self._resumed(session, site, report)
+            yield from self._results(site, report, chosen.before)
+            yield from self._keyed(site, self._shown(chosen.before))
+        yield from self._stored(folder)
+        if whole:
+            yield from self._conflict(asks)
+            yield from self._locked_out(session, site, asks, chosen.account)
+        yield from self._logged_out(session, site)
+        if clean_up:
+            yield self._cleaned_up(chosen.account, site)
+
+    def _chosen(
+        self, chaired: Sequence[tuple[Site, Account]], code: str | None
+    ) -> Generator[Line, None, _Chosen | None]:
+        """The first chair who gets in and whose site has not reported; None where a line says why nothing is tested."""
+        session: Session | None = None
         before: Public | None = None
         known: frozenset[str] = frozenset()
         tried = 0
@@ -188,7 +185,7 @@ class Walk:
                 if session is None and line.verdict == "left out":
                     continue  # locked out: another chair may get in
                 if session is None:
-                    return
+                    return None
             if before is None:
                 before = self._public()
                 known = self._shown(before)
@@ -198,36 +195,14 @@ class Walk:
                     continue
             self.site = site
             if not self._has_reported(session, site):
-                break
+                return _Chosen(site, account, session, before)
             if code is not None:
                 raise InputError(f"--site {code}: it has reported already, and a report is not sent twice")
             yield Line(f"site {site.id}", "left out", "it has reported already: the next one")
-        else:
-            if session is None and "login" in self.backend.operations:
-                yield Line("log-in", "fails", "every chair who was tried is locked out: nothing was tested")
-                return
-            raise InputError("all sites with a chair in the list have reported already: give the check a new database")
-        report = self.night.report(site)
-        asks = self._asks(session, site, report)
-        whole = True
-        for step in writes_of(self.backend):
-            line = self._write(step, asks[step])
-            yield line
-            if line.verdict == "fails":
-                whole = False
-                break
-            yield self._repeat(step, asks[step])
-        if whole:
-            yield from self._resumed(session, site, report)
-            yield from self._results(site, report, before)
-            yield from self._keyed(site, known)
-        yield from self._stored(folder)
-        if whole:
-            yield from self._conflict(asks)
-            yield from self._locked_out(session, site, asks, account)
-        yield from self._logged_out(session, site)
-        if clean_up:
-            yield self._cleaned_up(account, site)
+        if session is None and "login" in self.backend.operations:
+            yield Line("log-in", "fails", "every chair who was tried is locked out: nothing was tested")
+            return None
+        raise InputError("all sites with a chair in the list have reported already: give the check a new database")
 
     def _missing(self) -> Iterator[Line]:
         has = self.backend.operations
@@ -302,8 +277,19 @@ class Walk:
             )
         return session_of(ask, outcome), Line(subject, "works", f"signed in ({outcome.status})")
 
+    def _sign_reader_in(self) -> Session | None:
+        """Who may read what is stored; InputError where they are not let in."""
+        for account in (one for role in READERS for one in self.accounts.of(role)):
+            self.redaction.learn(account.pin)
+            self.redaction.learn(account.totp_secret)
+        self._reader = reader_session(self.backend, self.send, self.accounts)
+        if self._reader is not None:
+            for value in self._reader.values.values():
+                self.redaction.learn(value)
+        return self._reader
+
     def _lacking(self, operation: Operation, outcome: Outcome) -> str:
-        expected: frozenset[str] = getattr(self.backend, "extracts", lambda _: frozenset())(operation)
+        expected = self.backend.extracts(operation) if isinstance(self.backend, Extracting) else frozenset()
         return ", ".join(sorted(expected - set(outcome.values)))
 
     # The report
@@ -421,7 +407,11 @@ class Walk:
         until = time.monotonic() + self.settle_s
         says = ""
         while True:
-            public = self._public()
+            try:
+                public = self._public()
+            except InputError as error:  # the answer is not what it was before the report
+                yield Line("results", "fails", str(error))
+                return
             says = "the backend has no results" if public is None else _shown_wrong(site, report, before, public)
             if not says or time.monotonic() > until:
                 break
@@ -438,10 +428,10 @@ class Walk:
             return
         reader = None
         try:
-            reader = reader_session(self.backend, self.send, self.accounts)
+            reader = self._sign_reader_in()
             rows = stored_by_api(self.backend, self.send, reader)
         except InputError as error:
-            roles = " or ".join(_READERS)
+            roles = " or ".join(READERS)
             yield Line("stored", "fails", f"{error}; does it take a log-in of {roles} in --pins?")
             return
         if "login" in self.backend.operations:
@@ -520,10 +510,16 @@ class Walk:
     def _cleaned_up(self, account: Account, site: Site) -> Line:
         if "cleanup" not in self.backend.operations:
             return Line("cleanup", "missing", f"this run's test records stay: run id {self.run_id}, site {site.id}")
-        session = reader_session(self.backend, self.send, self.accounts)
+        session = self._reader
+        if session is None and "stored" not in self.backend.operations:  # else `_stored` has tried, and said so
+            with suppress(InputError):
+                session = self._sign_reader_in()
         if session is None and "login" in self.backend.operations:
             session = self._sign_in(account)[0]
         outcome = self._said("cleanup", Ask(session, site))
+        if not outcome.accepted and session is not None and session is self._reader:  # who reads may not remove
+            session = self._sign_in(account)[0]
+            outcome = self._said("cleanup", Ask(session, site))
         if outcome.accepted:
             return Line("cleanup", "works", f"the test records of run {self.run_id} are removed")
         return Line("cleanup", "fails", f"{outcome.problem}: this run's test records stay: run id {self.run_id}")
@@ -535,18 +531,6 @@ _CONSEQUENCES = {
     "altered": "the public would be shown what nobody reported",
     "out_of_order": "an older figure can win over a newer one",
 }
-
-
-def reader_session(backend: Backend, send: Callable[[Request], Reply], accounts: Accounts) -> Session | None:
-    """Somebody who may read what is stored, signed in; None where the list has nobody, or nobody signs in."""
-    account = next((one for role in _READERS for one in accounts.of(role)), None)
-    if account is None or "login" not in backend.operations:
-        return None
-    ask = Ask(user=account.user, pin=account.pin, second_factor=account.second_factor(), device="ledger")
-    outcome = backend.read("login", send(backend.build("login", ask)))
-    if not outcome.accepted:
-        raise InputError(f"--pins: {account.user} cannot sign in: {outcome.problem or outcome.verdict}")
-    return session_of(ask, outcome)
 
 
 def _entry(which: str, site: Site, outcome: Outcome) -> Line:

@@ -24,7 +24,7 @@ from urllib.parse import urlencode
 
 from loadtests.contract import OPERATIONS, STEP_NAMES, Ask, Backend, Operation, Outcome, Reply, Request, Verdict
 from loadtests.target.extraction import MISSING, Condition, Document, Rows, Taking, condition, rows, taking
-from loadtests.target.guards import identification
+from loadtests.target.guards import Redaction, identification
 from loadtests.target.templates import Compiler, Scope, Table, Text, structure
 from simulation.errors import InputError
 
@@ -110,6 +110,7 @@ class Mapped:
         self._site_names = site_names
         self._run_id = run_id
         self._secrets = secrets
+        self._redaction = Redaction(secrets)
         self._identification = identification(run_id)
         self._groups = {theirs: ours for ours, theirs in names.items()}
         self._sites = {theirs: ours for ours, theirs in site_names.items()}
@@ -142,7 +143,7 @@ class Mapped:
             return Outcome(verdict, reply.status, replayed, None, _Taken(call, document, self._groups, self._sites))
         said = MISSING if call.problem is None else call.problem.take(document)
         problem = f"HTTP {reply.status}" + (f": {' '.join(str(said).split())[:300]}" if said is not MISSING else "")
-        return Outcome(verdict, reply.status, False, _retry_after_s(reply), {}, problem)
+        return Outcome(verdict, reply.status, False, _retry_after_s(reply), {}, self._redaction.text(problem))
 
     def extracts(self, operation: Operation) -> frozenset[str]:
         """The names that an accepted answer is expected to give."""

@@ -17,7 +17,7 @@ import numpy.typing as npt
 SIGNIFICANCE = 0.01
 MATTERS_SHARE = 0.05  # of the level, over the time that was looked at
 SETTLING_SHARE = 0.2  # of that time: caches fill, pools open
-_LEAST = 8
+LEAST = 8  # samples of which something can be said
 _MOST_DEPENDENT = 0.97  # from one sample to the next
 
 
@@ -71,7 +71,7 @@ def drift(at_s: Sequence[float], values: Sequence[float | None]) -> Drift | None
         for at, value in zip(at_s, values, strict=True)
         if at >= settled and value is not None and math.isfinite(value)
     ]
-    if len(rows) < _LEAST:
+    if len(rows) < LEAST:
         return None
     from scipy.stats import theilslopes
 

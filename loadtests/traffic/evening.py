@@ -246,7 +246,7 @@ def _site(night: Night, number: int, failures: tuple[Failure, ...], sizes: tuple
     return SiteEvening(
         number=number,
         site=Site(
-            code=f"{number + 1:04d}",
+            code=roster.code(number),
             id=roster.ids[number],
             county=roster.counties[number],
             precinct=roster.precincts[number],

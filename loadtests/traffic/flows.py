@@ -1,29 +1,42 @@
 """What each flow sends: log-ins, reports, photos, the hotline's entries, public results, and the mix of a night.
 
-Called in a generator's process (`generator_process.Source`), and stays there from one trial to the next: who is signed
-in and how far each site has come is known before anything is due. Every write goes into the ledger. Speaks only the
-contract; knows nothing of how load is made, nor of what it finds.
+Called in a generator's process (`generator.processes.Source`), and stays there from one trial to the next: who is
+signed in and how far each site has come is known before anything is due. Every write goes into the ledger. Speaks only
+the contract; knows nothing of how load is made, nor of what it finds.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 import zlib
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from loadtests import contract
-from loadtests.contract import Ask, Backend, Operation, Outcome, Picture, Reply, Report, Request, Session, Site
+from loadtests.accounts import Account
+from loadtests.addresses import address
+from loadtests.contract import (
+    Ask,
+    Backend,
+    Operation,
+    Outcome,
+    Picture,
+    Reply,
+    Report,
+    Request,
+    Session,
+    Site,
+    without_secrets,
+)
 from loadtests.generator.processes import Source, own_folder
 from loadtests.generator.upkeep import Upkeep, from_rows, upkeep
 from loadtests.ledger import Ledger
+from loadtests.photo import PNG, photo
 from loadtests.target.guards import Target
-from loadtests.traffic.addresses import address
-from loadtests.users.accounts import Account
-from loadtests.users.photo import PNG, photo
 from loadtests.workload import FLOWS as OPERATIONS_OF
 from loadtests.workload import Schedule
 
@@ -121,7 +134,8 @@ class Work:
     operation: Operation
     ask: Ask
     by: Part
-    of: Any = None  # the site, as its part knows it
+    place: _Place | None = None  # the site that it is about, of those who write
+    seen: Callable[[Reply], None] | None = None  # hears the answer, of those who read
     accepted: bool = False
     refused: bool = False
     beside: bool = False  # another request of its site is on its way
@@ -231,24 +245,30 @@ class Player:
         if reply.status == 304 and work.ask.etag:
             work.outcome = Outcome("accepted", 304)
         else:
-            work.outcome = self.backend.read(work.operation, reply)
+            work.outcome = without_secrets(self.backend.read(work.operation, reply), work.ask)
         outcome = work.outcome
         if work.by.writes:
             self.ledger.answered(work.operation, work.ask, outcome)
-        elif work.operation.startswith("results"):
-            work.of(reply)
+        elif work.seen is not None:
+            work.seen(reply)
         is_over = outcome.status == 401 and work.ask.session is not None
         if is_over and self.upkeep is not None and work.ask.session is not None:
             self.upkeep.refused(work.ask.session)
         work.accepted = outcome.accepted
         work.refused = outcome.verdict == "refused" and not is_over  # what was said is sent again, signed in anew
-        return "" if outcome.accepted else f"{work.operation}: {outcome.problem or outcome.verdict}"
+        return "" if outcome.accepted else f"{work.operation}: {_alike(outcome)}"
 
     def finished(self, index: int) -> None:
         """Nothing more comes of a request."""
         work = self._on_its_way.pop(index, None)
         if work is not None:
             work.by.done(work)
+
+
+def _alike(outcome: Outcome) -> str:
+    """What the backend says, in a line that is alike for all sites: numbers are each site's own."""
+    status = f"HTTP {outcome.status}" if outcome.problem.startswith(f"HTTP {outcome.status}") else ""
+    return status + re.sub(r"[0-9]+", "#", outcome.problem.removeprefix(status)) or outcome.verdict
 
 
 def _place(row: Sequence[Any], kit: Kit) -> _Place:
@@ -342,7 +362,8 @@ class Chairs:
 
     def done(self, work: Work) -> None:
         """The site is free for the next one."""
-        place: _Place = work.of
+        place = work.place
+        assert place is not None
         if work.beside:
             return
         at = self.steps.index(work.operation)
@@ -361,7 +382,8 @@ class Clerks:
     writes = True
 
     def __init__(self, player: Player, places: Sequence[_Place], kit: Kit) -> None:
-        self._player, self._clerks, self._reviewers = player, list(kit.clerks), list(kit.reviewers)
+        self._player, self._reviewers = player, list(kit.reviewers)
+        self._clerks = list(kit.clerks) or [""]  # where nobody signs in, nobody is named
         self._returns = "review.return" in player.backend.operations and bool(self._reviewers)
         self._waiting = deque(place for place in places if place.steps < 2 or self._returns)
         self._turn = 0
@@ -390,7 +412,8 @@ class Clerks:
 
     def done(self, work: Work) -> None:
         """The site is free for the next one."""
-        place: _Place = work.of
+        place = work.place
+        assert place is not None
         place.refusals = place.refusals + 1 if work.refused else 0
         if work.accepted:
             assert work.outcome is not None
@@ -455,7 +478,7 @@ class Readers:
             if etag:
                 self._etags[document] = etag
 
-        return Work(look, ask, self, seen)  # type: ignore[arg-type]  # a look of `_LOOKS`, or an operation of the schedule
+        return Work(look, ask, self, seen=seen)  # type: ignore[arg-type]  # a look of `_LOOKS`, or an operation of the schedule
 
     def done(self, work: Work) -> None:
         """Nothing is left behind."""

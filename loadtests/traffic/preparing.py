@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loadtests import contract
+from loadtests.accounts import Account
+from loadtests.addresses import address, reach
 from loadtests.contract import Ask, Backend, Operation, Outcome, Report, Session, Site
 from loadtests.generator.upkeep import OLD_SHARE, is_old, life_s
 from loadtests.ledger import Ledger
-from loadtests.target.check import Night
+from loadtests.night import Night
 from loadtests.target.sender import Sender
-from loadtests.traffic.addresses import address, reach
-from loadtests.users.accounts import Account
 from simulation.errors import InputError
 
 _AT_ONCE = 8
@@ -199,7 +199,7 @@ class Preparation:
 
     def _said(self, operation: Operation, ask: Ask, source: str = "") -> Outcome:
         request = self.backend.build(operation, ask)
-        return self.backend.read(operation, self.send(request, source))
+        return contract.without_secrets(self.backend.read(operation, self.send(request, source)), ask)
 
     def _asks_again(self, attempt: int, outcome: Outcome) -> bool:
         """Whether a request is worth another try; waits until then."""

@@ -18,30 +18,33 @@ import numpy as np
 import numpy.typing as npt
 
 from loadtests import contract
+from loadtests.accounts import Account, Accounts
+from loadtests.addresses import address
 from loadtests.contract import Ask, Backend, Operation, Outcome, Reply, Report, Request, Session, Site, signed_in
 from loadtests.generator.processes import Around, Generators, Source, nothing
 from loadtests.generator.upkeep import Kept, Upkeep, as_rows, from_rows, upkeep
 from loadtests.ledger import Ledger
-from loadtests.target.guards import Target
-from loadtests.traffic.addresses import address
+from loadtests.photo import PNG, photo
+from loadtests.target.guards import Target, identification
 from loadtests.traffic.evening import Evening, Trouble
-from loadtests.trial import Sample, Trial
-from loadtests.users.accounts import Account, Accounts
-from loadtests.users.photo import PNG, photo
+from loadtests.trial import Trial
 from loadtests.workload import SECOND, Schedule, first_request_at_ms, night
 from simulation.errors import InputError
+from simulation.scenario.values import format_clock
 
 if TYPE_CHECKING:
     from loadtests.traffic.preparing import Preparation
     from simulation.night import Night
 
 Integers: TypeAlias = npt.NDArray[np.int64]
+Truths: TypeAlias = npt.NDArray[np.bool_]
 
 RETRIES = 2  # of what was not answered well, at once and with the same key; refused figures are added up again instead
 _PICTURES = 12  # that a process keeps; a site sends the one nearest in size to its own
 _LOOKS = ("results.page", "results")
-_DONE: tuple[Operation, ...] = ("report.final", "report")  # with it, headquarters has the result
+DONE: tuple[Operation, ...] = ("report.final", "report")  # with it, headquarters has the result
 _MOST_CLERKS = 20
+LET_IN = "a wrong PIN was let in"
 
 
 # What is planned
@@ -56,6 +59,7 @@ class Plan:
     schedule: Schedule
     speed: float
     begins_at_ms: int  # of the night: when the first request is due
+    absent: frozenset[int] = frozenset()  # sites, by their numbers, whose chairs nobody could sign in: left out
 
     def clock_ms(self, at_ns: Integers | float) -> Any:
         """The time of the night at which something happened in the replay."""
@@ -71,6 +75,25 @@ class Plan:
         """When the simulated public saw it; -1: never."""
         return np.asarray(self.played.played.released_at, np.int64)
 
+    @property
+    def takes_part(self) -> Truths:
+        """By site: whether the backend, and who is signed in, can bring its result at all."""
+        has, sites = self.schedule.operations, self.evening.sites
+        by_app, by_staff = any(name in has for name in DONE), "clerk" in has
+        return np.array(
+            [
+                (by_app and each.number not in self.absent) if each.by_app else by_staff or not each.keyed_by_staff
+                for each in sites
+            ],
+            bool,
+        )
+
+    @property
+    def is_asked(self) -> Truths:
+        """By site: whether all that its result takes is due in the replay."""
+        every = np.ones(len(self.schedule), bool)
+        return np.asarray(_brought_at_ms(self, self.clock_ms(self.schedule.due_ns), every) >= 0, bool)
+
 
 def plan(
     played: Night,
@@ -84,6 +107,12 @@ def plan(
     """When each request of the night is due, as far as the backend has `operations`."""
     schedule = night(evening, speed, operations=operations, readers=readers, until_ms=until_ms)
     if not len(schedule):
+        if until_ms is not None and len(night(evening, speed, operations=operations, readers=readers)):
+            first = first_request_at_ms(evening, operations, readers=readers)
+            raise InputError(
+                f"--until {format_clock(until_ms)}: nothing is due by then: the night's first request is due at "
+                f"{format_clock(first)}"
+            )
         raise InputError("the night asks nothing of such a backend: it has none of the operations that a night needs")
     begins = first_request_at_ms(evening, operations, readers=readers, until_ms=until_ms)
     return Plan(played, evening, schedule, speed, begins)
@@ -110,7 +139,8 @@ def retries_at(target: Target) -> int:
     """How often a request that was not answered well is sent again.
 
     That is done at once, beside what is planned, and what failed over a few seconds may be tried again in one: to a
-    target that is not this machine nothing is sent again.
+    target that is not this machine nothing is sent again, and no figures that it would have to refuse: nobody would add
+    them up again (`Kit.adds_up_again`).
     """
     return RETRIES if target.rate_cap_per_s is None else 0
 
@@ -139,6 +169,7 @@ class Kit:
     logins: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)  # site's code: user, PIN, secret
     clerks: Sequence[Sequence[str]] = field(default=(), repr=False)  # user, PIN, secret
     ca: str | None = None  # a file
+    adds_up_again: bool = True  # figures that are refused are sent again, right; without it they are right at once
 
     def as_arguments(self) -> dict[str, Any]:
         """For `Generators`."""
@@ -305,7 +336,11 @@ class _Player:
         if work.ask.key:
             self.ledger.answered(work.operation, work.ask, outcome)
         if work.must_fail:
-            return "a wrong PIN was let in" if outcome.accepted else ""
+            if outcome.accepted:
+                return LET_IN
+            # told to try later is refused, too; what is broken has refused nobody
+            is_refused = outcome.verdict == "refused" or outcome.status == 429
+            return "" if is_refused else _problem(work.operation, outcome)
         if not outcome.accepted:
             return _problem(work.operation, outcome)
         self._learn(work, outcome, reply)
@@ -336,11 +371,11 @@ class _Player:
         if operation == "login":
             return self._login(site, subject, is_wrong=at_ms in row["mistyped_at_ms"])
         worksheet, true = self._report(row["worksheet"]), self._report(row.get("true") or row["worksheet"])
-        readings = [worksheet, true]
+        readings = [worksheet, true] if self._kit.adds_up_again else [true]
         key = f"{self._kit.run_id[:36]}-{operation.rpartition('.')[2][:15]}-{subject}-{turn}"
         if operation == "clerk":
             user = row["clerks"][min(turn, 2) - 1] if row["clerks"] else ""
-            if turn == 1 and "keyed" in row:
+            if turn == 1 and "keyed" in row and self._kit.adds_up_again:
                 readings.insert(0, self._report(row["keyed"]))
         else:
             user = self._kit.logins.get(site.code, ("",))[0]
@@ -379,18 +414,64 @@ def _problem(operation: Operation, outcome: Outcome) -> str:
 
 
 def sign_everybody_in(preparation: Preparation, plan: Plan, accounts: Accounts) -> dict[str, Session]:
-    """The sessions of all who write, before anything is due: their own log-ins of the night are sent besides."""
+    """The sessions of all who write, before anything is due: their own log-ins of the night are sent besides.
+
+    Of whom it has none, `of_those_signed_in` leaves the requests out.
+    """
+    if "login" not in preparation.backend.operations:
+        return {}
     writers = {each.site.code for each in plan.evening.sites if each.by_app}
     chairs = [one for code, one in _by_code(plan, accounts).chairs.items() if code in writers]
-    if writers and not chairs and "login" in preparation.backend.operations:
+    if writers and not chairs:
         raise InputError("--pins: no chair of this night's sites: is it the list of this backend and scenario?")
     found = preparation.signed_in(chairs, "chair")
     if plan.evening.keyed and "clerk" in preparation.backend.operations:
         clerks = accounts.of("clerk")[:_MOST_CLERKS]
         if len(clerks) < 2:
             raise InputError(f"--pins: {len(clerks)} clerks: every result is keyed by two")
-        found |= preparation.signed_in(clerks, "clerk")
+        keying = preparation.signed_in(clerks, "clerk")
+        if len(keying) < 2:
+            raise InputError(f"--pins: {len(keying)} of {len(clerks)} clerks can sign in: every result is keyed by two")
+        found |= keying
     return found
+
+
+def of_those_signed_in(
+    plan: Plan, backend: Backend, accounts: Accounts, sessions: Mapping[str, Session]
+) -> tuple[Plan, str]:
+    """The plan without the requests of chairs whom nobody can sign in, and a notice of it; "" where all are there."""
+    if "login" not in backend.operations:
+        return plan, ""
+    schedule, chairs = plan.schedule, _by_code(plan, accounts).chairs
+    unknown = [
+        each.number
+        for each in plan.evening.sites
+        if (chair := chairs.get(each.site.code)) is None or (each.by_app and chair.user not in sessions)
+    ]
+    of_chairs = schedule.subject < len(plan.evening.sites)
+    if "clerk" in schedule.operations:
+        of_chairs &= schedule.operation != schedule.operations.index("clerk")
+    left = of_chairs & np.isin(schedule.subject, unknown)
+    absent = np.unique(schedule.subject[left]).tolist()
+    if not absent:
+        return plan, ""
+    if left.all():
+        raise InputError("--pins: nobody in it has anything to send: is it the list of this backend and scenario?")
+    kept = np.flatnonzero(~left)
+    fewer = replace(
+        schedule,
+        due_ns=schedule.due_ns[kept],
+        operation=schedule.operation[kept],
+        subject=schedule.subject[kept],
+        index=np.arange(len(kept), dtype=np.int64),
+    )
+    some = ", ".join(plan.evening.sites[number].site.code for number in absent[:3])
+    notice = (
+        f"--pins: no chair, or none who can sign in, for {len(absent):,} of "
+        f"{len(np.unique(schedule.subject[of_chairs])):,} sites whose chairs turn to the backend, such as {some}: "
+        f"{len(schedule) - len(kept):,} of {len(schedule):,} requests are left out"
+    )
+    return replace(plan, schedule=fewer, absent=frozenset(absent)), notice
 
 
 @dataclass(frozen=True, eq=False)
@@ -406,26 +487,34 @@ class Replayed:
         """On the roster."""
         return len(self.acknowledged_at_ms)
 
+    @property
+    def wrong_pins_let_in(self) -> int:
+        """How often somebody who mistyped the PIN was let in, each try counted."""
+        return self.trial.sample.problems.get(LET_IN, 0)
+
 
 def replayed(plan: Plan, trial: Trial) -> Replayed:
     """Reads off the requests' three clocks when the backend had each result."""
-    return Replayed(plan, trial, _acknowledged(plan, trial.sample))
+    return Replayed(plan, trial, _brought_at_ms(plan, plan.clock_ms(trial.sample.done), trial.sample.ok))
 
 
-def _acknowledged(plan: Plan, sample: Sample) -> Integers:
-    """A result by app is there with its last step; one that staff key, with the second entry."""
+def _brought_at_ms(plan: Plan, clock_ms: Any, counts: Truths) -> Integers:
+    """By site: when its result was whole, where those requests that `counts` happened at `clock_ms`; -1: it was not.
+
+    A result by app is there with its last step; one that staff key, with the second entry.
+    """
     schedule = plan.schedule
-    subject, done_ms = schedule.subject, np.rint(plan.clock_ms(sample.done)).astype(np.int64)
+    subject, at_ms = schedule.subject, np.rint(clock_ms).astype(np.int64)
     found = np.full(len(plan.evening.sites), -1, np.int64)
     names = np.array(schedule.operations)[schedule.operation]
-    final = next((name for name in _DONE if name in schedule.operations), None)
+    final = next((name for name in DONE if name in schedule.operations), None)
     if final is not None:
-        rows = (names == final) & sample.ok
-        found[subject[rows]] = done_ms[rows]
-    rows = (names == "clerk") & sample.ok
+        rows = (names == final) & counts
+        found[subject[rows]] = at_ms[rows]
+    rows = (names == "clerk") & counts
     entries = np.bincount(subject[rows], minlength=len(found))
     twice = np.zeros(len(found), np.int64)
-    np.maximum.at(twice, subject[rows], done_ms[rows])
+    np.maximum.at(twice, subject[rows], at_ms[rows])
     keyed = entries[: len(found)] >= 2
     found[keyed] = twice[keyed]
     return found
@@ -450,9 +539,10 @@ def play(
     with Generators(
         "loadtests.traffic.replay:source",
         target,
-        kit.as_arguments(),
+        replace(kit, adds_up_again=retries > 0).as_arguments(),
         workers=workers,
         cores=cores,
+        headers=identification(kit.run_id),
         sources=sources,
         ca=ca,
         kept=kept,

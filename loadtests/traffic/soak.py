@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loadtests.breaking_point import SearchEndedError
+from loadtests.breaking_point import BROKEN_OFF, SearchEndedError
 from loadtests.generator.processes import GeneratorError
 from loadtests.traffic.drift import Drift, drift
 from loadtests.trial import Trial, finite_quantile
@@ -57,7 +58,7 @@ class Soaked:
     per_s: float
     night_per_s: float | None
     stretches: tuple[Stretch, ...]
-    ended: str = ""  # why it could not go on to its end; Ctrl-C is none
+    ended: str = ""  # why it did not go on to its end
 
     @property
     def seconds(self) -> float:
@@ -88,6 +89,14 @@ class Soaked:
         return first if count == 1 else f"in {count} stretches the generator fell short; in the first, {first}"
 
     @property
+    def problems(self) -> dict[str, int]:
+        """Why requests were not answered well, and how many each, in stretches that say something."""
+        found: Counter[str] = Counter()
+        for one in self.known:
+            found.update(one.problems)
+        return dict(found.most_common())
+
+    @property
     def goodput_share(self) -> float:
         """Answered well, of all that were due in stretches that say something."""
         return sum(one.good for one in self.known) / max(1, sum(one.requests for one in self.known))
@@ -98,15 +107,19 @@ class Soaked:
         return 1 - self.goodput_share
 
     def series(self) -> dict[str, list[float | None]]:
-        """By name, a figure a stretch: latency, then memory and file handles of whatever was watched."""
+        """By name, a figure a stretch: latency, then memory and file handles of whatever was watched.
+
+        Of processes that may not be looked at every figure is 0: they are left out.
+        """
         found: dict[str, list[float | None]] = {
             "latency.p50_s": [one.p50_s for one in self.stretches],
             "latency.p99_s": [one.p99_s for one in self.stretches],
         }
         names = sorted({name for one in self.stretches for name in one.used})
         for name in names:
-            if name.endswith((".memory_mb", ".files")) and not name.startswith("generator."):
-                found[name] = [one.used.get(name) for one in self.stretches]
+            values = [one.used.get(name) for one in self.stretches]
+            if name.endswith((".memory_mb", ".files")) and not name.startswith("generator.") and any(values):
+                found[name] = values
         return found
 
     def drifts(self) -> dict[str, Drift]:
@@ -123,6 +136,15 @@ class Soaked:
                 found[name] = moved
         return found
 
+    def untested(self) -> list[str]:
+        """The figures of which too few samples were taken: whether they drift is not known."""
+        drifts = self.drifts()
+        return [name for name in self.series() if name not in drifts]
+
+    def unseen(self) -> list[str]:
+        """What of the backend's processes was not looked at: they cannot be seen from here."""
+        return [what for what in ("memory", "files") if not any(f".{what}" in name for name in self.series())]
+
     def as_json(self) -> dict[str, Any]:
         """One object."""
         return {
@@ -135,6 +157,9 @@ class Soaked:
             "void_stretches": self.void_stretches,
             "ended": self.ended,
             "drifts": {name: one.as_json() for name, one in self.drifts().items()},
+            "drift_not_known": self.untested(),
+            "drift_not_looked_at": self.unseen(),
+            "problems": self.problems,
             "stretches": [one.as_json() for one in self.stretches],
         }
 
@@ -148,7 +173,7 @@ def soak(
     told: Callable[[Stretch], None] = lambda stretch: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Soaked:
-    """Poisson arrivals for so long. Ctrl-C ends it early, or what cannot go on, and what was measured counts."""
+    """Poisson arrivals for so long. Ctrl-C or SIGTERM end it early, or what cannot go on; what was measured counts."""
     began = clock()
     found: list[Stretch] = []
     ended = ""
@@ -158,10 +183,10 @@ def soak(
             trial = stress.measure(per_s, length)
             found.append(_stretch(trial, clock() - began))
             told(found[-1])
-    except (KeyboardInterrupt, SearchEndedError, GeneratorError, UnfinishedError) as error:
+    except (KeyboardInterrupt, SystemExit, SearchEndedError, GeneratorError, UnfinishedError) as error:
         if not found:
             raise
-        ended = str(error)  # of Ctrl-C: nothing
+        ended = BROKEN_OFF if isinstance(error, KeyboardInterrupt | SystemExit) else str(error)
     return Soaked(per_s, night_per_s, tuple(found), ended)
 
 

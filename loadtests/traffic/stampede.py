@@ -56,6 +56,11 @@ class Stampeded:
         kept = (public == (who == PUBLIC)) & (sample.due >= first * SECOND) & (sample.due < last * SECOND)
         return Trial(_only(sample, kept, first, last - first))
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether anything was due after the stampede: else nobody knows what became of it."""
+        return any(self.part(who, "after").requests for who in (PUBLIC, REPORTS))
+
     def judged(self, who: str, when: str) -> Judgement:
         """Objectives of latency and errors; a load that changes has no slope."""
         asked = [one for one in self.objectives if one.metric not in ("backlog_slope", "lost")]
@@ -63,10 +68,14 @@ class Stampeded:
 
     @property
     def over_after_s(self) -> float | None:
-        """From its end until every objective holds again, for everybody; None: not while it was seen."""
+        """From its end until every objective holds again, for everybody; None: not while it was seen.
+
+        Where so little is seen that it cannot hold for as long as it should, to the end of that is long enough.
+        """
         sample, shape = self.trial.sample, self.shape
         asked = [one for one in self.objectives if one.metric not in ("backlog_slope", "lost", "goodput_share")]
         since: float | None = None
+        enough_s = min(HOLDS_S, int(shape.after_s))
         for second in range(int(shape.after_s)):
             first = shape.before_s + shape.length_s + second
             kept = (sample.due >= first * SECOND) & (sample.due < (first + 1) * SECOND)
@@ -75,28 +84,39 @@ class Stampeded:
                 for finding in judge(Trial(_only(sample, kept, first, 1.0)), asked).findings
             )
             since = (float(second) if since is None else since) if holds else None
-            if since is not None and second + 1 - since >= HOLDS_S:
+            if since is not None and second + 1 - since >= enough_s:
                 return since
         return None
 
     def as_json(self) -> dict[str, Any]:
         """One object."""
         parts = {
-            who: {when: self.part(who, when).summary() for when in ("before", "during", "after")}
+            who: {when: _summary(self.part(who, when)) for when in ("before", "during", "after")}
             for who in (PUBLIC, REPORTS)
         }
-        shape = self.shape
+        shape, whole = self.shape, self.trial.summary()
         return {
             "night_per_s": shape.night_per_s,
             "surge_per_s": shape.surge_per_s,
             "before_s": shape.before_s,
             "length_s": shape.length_s,
             "after_s": shape.after_s,
-            "over_after_s": self.over_after_s,
-            "void": self.trial.void,
+            "over_after_s": self.over_after_s if self.goes_on else None,
+            "void": whole["void"],
+            "problems": whole["problems"],
+            "generator": whole["generator"],
             "parts": parts,
-            "resources": dict(self.trial.resources),
+            "resources": whole["resources"],
         }
+
+
+def _summary(part: Trial) -> dict[str, Any]:
+    """The figures of a part, without those that are only known of the whole."""
+    found = part.summary()
+    found["generator"] = {name: found["generator"][name] for name in ("lateness_p99_s", "sent_share")}
+    if not part.requests:  # of none nobody was served, neither well nor badly
+        found |= {"latency_s": dict.fromkeys(found["latency_s"]), "goodput_share": None, "error_share": None}
+    return {name: value for name, value in found.items() if name not in ("lost", "problems", "resources", "void")}
 
 
 def _only(sample: Sample, kept: np.ndarray[Any, np.dtype[np.bool_]], first_s: float, seconds: float) -> Sample:

@@ -17,11 +17,11 @@ from locust import FastHttpUser, task
 from locust.env import Environment
 from locust.exception import StopUser
 
-from loadtests.contract import Ask, Operation, Outcome, Reply, Request, Session, signed_in
+from loadtests.accounts import Account
+from loadtests.addresses import address
+from loadtests.contract import Ask, Operation, Outcome, Reply, Request, Session, signed_in, without_secrets
 from loadtests.target.sender import trusting
-from loadtests.traffic.addresses import address
 from loadtests.traffic.evening import Purpose, SiteEvening
-from loadtests.users.accounts import Account
 from loadtests.users.connection import Connections, connect
 from loadtests.users.run import NO_ANSWER, Run, run_of
 
@@ -52,7 +52,7 @@ class CaucusUser(FastHttpUser):
     """Somebody with a part in the night. A class plays it in `play`, once; then the user is done."""
 
     abstract = True
-    kind: ClassVar[str]  # of `connection.address`
+    kind: ClassVar[str]  # of `addresses.address`
     planned: ClassVar[bool] = True  # whether the run waits until this user is done
     insecure = False  # certificates are checked, unlike Locust does by itself
     network_timeout = 30.0
@@ -127,7 +127,7 @@ class CaucusUser(FastHttpUser):
     def _read(self, operation: Operation, ask: Ask, reply: Reply) -> Outcome:
         if reply.status == 304 and ask.etag:
             return Outcome("accepted", 304)
-        return self.tonight.backend.read(operation, reply)
+        return without_secrets(self.tonight.backend.read(operation, reply), ask)
 
     def transmit(
         self, request: Request, read: Callable[[Reply], Outcome], *, name: str = "", fine: Fine = accepted

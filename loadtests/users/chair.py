@@ -13,11 +13,11 @@ from dataclasses import replace
 from geventhttpclient.url import URL
 
 from loadtests import contract
+from loadtests.accounts import Account
 from loadtests.contract import Ask, Operation, Outcome, Report
+from loadtests.photo import PNG, photo
 from loadtests.traffic.evening import Failure, Purpose, SiteEvening, Trouble
-from loadtests.users.accounts import Account
 from loadtests.users.base import CaucusUser, accepted, answered
-from loadtests.users.photo import PNG, photo
 
 _LOOKS_AGAIN_S = 120.0  # a chair whose report is under review
 _LOOKS = 300

@@ -6,9 +6,9 @@ impossible is read once more. Also photographed worksheets, and those that are h
 
 from __future__ import annotations
 
+from loadtests.accounts import Account
 from loadtests.contract import Report
 from loadtests.traffic.evening import SiteEvening
-from loadtests.users.accounts import Account
 from loadtests.users.base import CaucusUser, accepted, answered
 
 

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from loadtests.accounts import Account
+from loadtests.addresses import address
 from loadtests.contract import Ask, Operation, Outcome, Reply, Report, Request, Session, Site, signed_in
-from loadtests.traffic.addresses import address
 from loadtests.traffic.evening import Purpose
-from loadtests.users.accounts import Account
 from loadtests.users.base import CaucusUser
 
 _GUARDED: tuple[Operation, ...] = (

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from loadtests.accounts import Account
 from loadtests.contract import Ask, Outcome
 from loadtests.traffic.evening import SiteEvening, right_entry, says
-from loadtests.users.accounts import Account
 from loadtests.users.base import CaucusUser, answered
 
 _LOOKS_S = 30.0

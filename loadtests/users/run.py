@@ -19,14 +19,14 @@ from locust.env import Environment
 from locust.rpc.protocol import Message
 from locust.runners import STATE_CLEANUP, STATE_STOPPED, STATE_STOPPING, MasterRunner, Runner, WorkerRunner
 
+from loadtests.accounts import CLERK, REVIEWER, Account, Accounts, read_accounts
+from loadtests.addresses import reach
 from loadtests.contract import Ask, Backend, Operation, Request
 from loadtests.ledger import Ledger
 from loadtests.target.guards import Pace, new_run_id
 from loadtests.target.mapping import target_backend
 from loadtests.target.sender import NoAnswerError, Sender
-from loadtests.traffic.addresses import reach
 from loadtests.traffic.evening import Evening, SiteEvening, evening
-from loadtests.users.accounts import CLERK, REVIEWER, Account, Accounts, read_accounts
 from loadtests.users.options import Options, read_options
 from loadtests.users.silence import GONE_S, Silence
 from simulation.errors import InputError

@@ -64,7 +64,8 @@ def rehearse(
     """Put people into a night: chairs, operators, reviewers, on the phones that they bring.
 
     Starts a server in the local network and prints its address, the trainer's link and the code to join with (one line
-    of JSON on stdout). Whatever happens is kept in FILE: the same command with the same FILE goes on with it.
+    of JSON on stdout). Whatever happens is kept in FILE: `caucus rehearse NAME --file FILE`, without the other
+    options, goes on with it.
 
     \b
     caucus rehearse iowa-2020 --bots 20
@@ -191,7 +192,7 @@ def debrief(file: str, as_json: bool, as_csv: bool, to_scenario: Path | None, ou
         raise InputError(f"rehearsals need the extra `web` ({error.name} is missing): pip install '.[web]'") from None
     from simulation.rehearsal.debrief import debrief as made
 
-    for room, events, log in read_only(file):
+    with read_only(file) as (room, events, log):
         found = made(room, events)
         if to_scenario is not None:
             from simulation.rehearsal.to_scenario import rehearsed

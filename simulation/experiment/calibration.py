@@ -11,7 +11,7 @@ import csv
 import io
 import os
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from simulation.errors import InputError
 from simulation.experiment.assumptions import POSITIONS, Ranged, changed, field_of, ranged
+from simulation.experiment.findings import WIDTH
 from simulation.experiment.run_file import scenario_table
-from simulation.experiment.work import Unit
+from simulation.experiment.work import Play, Unit
 from simulation.night.summary import is_within, sites_of
 from simulation.scenario.loading import DEFAULT_BASE, library
 from simulation.scenario.values import DURATION, FULL_SHARE, SHARE, format_clock, format_duration, parse_clock
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     Reals = npt.NDArray[np.float64]
 
-Play = Callable[[Sequence[Unit], str], Sequence[Mapping[str, Any]]]  # units, and what is going on, to rows in order
 
 COLUMNS = {  # of a curve: column -> key of the section `history`, name of its value, metric of a night
     "reported": ("reported", "share", "reported_at_history"),
@@ -42,7 +42,6 @@ COLUMNS = {  # of a curve: column -> key of the section `history`, name of its v
     "hold": ("holds", "hold", "holds_at_history_ms"),
 }
 SIGNIFICANT = 0.05  # the false discovery rate at which a curve informs an assumption
-WIDTH = 100
 LOW, HIGH = 0.05, 0.95
 OUTER, PRESSED = 0.1, 0.2  # at the outer tenth of a range there crowds twice its share
 FEWEST_DRAWS, FEWEST_ACCEPTED = 100, 20

@@ -1,6 +1,6 @@
 """Nights of different scenarios under the same luck: differences night by night, and what sharing the luck is worth.
 
-The first arm is what the others are held against. Knows nothing of pictures or of the command line.
+The first arm is what the others are held against.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from simulation.experiment.work import Unit, open_work
 from simulation.night.curves import STEP
 from simulation.night.summary import bands, clock_of_day, logical_hash
 from simulation.progress import Progress
-from simulation.report.words import capitalized, plural
 from simulation.scenario import Scenario
 from simulation.scenario.loading import SET_FOR_EVERY
+from simulation.words import capitalized, plural
 
 if TYPE_CHECKING:
     import polars as pl

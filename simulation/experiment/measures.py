@@ -17,8 +17,8 @@ from simulation.errors import InputError
 from simulation.experiment.packed import Row
 from simulation.night.curves import GRID, LINE_GRID, LINE_STEP, QUANTILES, SHARES_HELD, STEP
 from simulation.night.order import Call, Channel
-from simulation.report.words import MINUS, clock, percent, plain
 from simulation.scenario.values import DAY, HOUR, MINUTE, SECOND, format_clock, parse_clock
+from simulation.words import MINUS, clock, percent, plain
 
 USUAL_CALL_TO_ORDER = 19 * HOUR
 USUAL_SHARE_OF_NIGHTS = 0.95  # in which a goal holds, where it does not say
@@ -360,11 +360,13 @@ def measures_of_each(names: Sequence[str], begins: Sequence[int]) -> list[list[M
     return found
 
 
-def default_measures(call_to_order: int = USUAL_CALL_TO_ORDER) -> list[Measure]:
-    """DEFAULT_MEASURES, those of a clock time as long after the call to order as after the usual one."""
+def default_measures(
+    call_to_order: int = USUAL_CALL_TO_ORDER, names: Sequence[str] = DEFAULT_MEASURES
+) -> list[Measure]:
+    """Those, the ones of a clock time as long after the call to order as after the usual one."""
     shift = call_to_order - USUAL_CALL_TO_ORDER
     texts = []
-    for name in DEFAULT_MEASURES:
+    for name in names:
         what, at, time = name.partition("@")
         texts.append(f"{what}@{format_clock(parse_clock(time) + shift)}" if at else name)
     return parse_measures(texts, call_to_order)

@@ -37,8 +37,8 @@ from simulation.experiment.store import (
     write_rows,
 )
 from simulation.progress import Progress
-from simulation.report.words import plural
 from simulation.scenario import Scenario
+from simulation.words import plural
 from simulation.workers import Job
 
 if TYPE_CHECKING:

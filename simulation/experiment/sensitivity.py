@@ -7,15 +7,16 @@ Knows nothing of files or of how nights are played. Methods: SALib.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulation.errors import InputError
 from simulation.experiment.assumptions import MIDDLE, POSITIONS, Ranged, ranged
+from simulation.experiment.findings import WIDTH
 from simulation.experiment.run_file import scenario_table
-from simulation.experiment.work import Unit
+from simulation.experiment.work import Play, Unit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,13 +28,11 @@ if TYPE_CHECKING:
 
     Reals = npt.NDArray[np.float64]
 
-Play = Callable[[Sequence[Unit], str], Sequence[Mapping[str, Any]]]  # units, and what is going on, to rows in order
 
-DEFAULT_MEASURES = ("reported@23:00", "hold_p90", "wait_p90", "wrong_share")
+USUAL = ("reported@23:00", "hold_p90", "wait_p90", "wrong_share")  # measures, where none is named
 LUCK = "the night's luck"  # everything that is drawn anew each night
 OTHERS = "all other assumptions"
 LEVELS = 4  # of Morris' grid
-WIDTH = 100
 WIDE = 0.4  # an interval of a share: what is known no better is hardly known
 USUAL_BASE = 256
 CLEAR = 0.02  # below, a share of the uncertainty is nothing to find out
@@ -275,18 +274,10 @@ def _most_important(effects: Sequence[Mapping[str, Effect]], most: int) -> list[
 
 def measures_of(scenario: Scenario, names: Sequence[str]) -> list[Measure]:
     """The measures of those names; without any, the usual ones, as long after the call to order as after 19:00."""
-    from simulation.experiment.measures import USUAL_CALL_TO_ORDER, parse_measures
-    from simulation.scenario.values import format_clock, parse_clock
+    from simulation.experiment.measures import default_measures, parse_measures
 
     call_to_order = scenario.spec.clock.call_to_order
-    if names:
-        return parse_measures(names, call_to_order)
-    usual = []
-    for name in DEFAULT_MEASURES:
-        what, at, time = name.partition("@")
-        later = parse_clock(time) + call_to_order - USUAL_CALL_TO_ORDER if at else 0
-        usual.append(f"{what}@{format_clock(later)}" if at else name)
-    return parse_measures(usual, call_to_order)
+    return parse_measures(names, call_to_order) if names else default_measures(call_to_order, USUAL)
 
 
 def wanted_by(scenario: Scenario, measures: Sequence[Measure], plan: Plan) -> dict[str, Any]:

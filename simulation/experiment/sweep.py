@@ -1,7 +1,4 @@
-"""One key or two of a scenario varied, every point under the same luck: curves or surfaces, and their knees.
-
-Knows nothing of pictures or of the command line.
-"""
+"""One key or two of a scenario varied, every point under the same luck: curves or surfaces, and their knees."""
 
 from __future__ import annotations
 
@@ -26,8 +23,8 @@ from simulation.experiment.packed import Row
 from simulation.experiment.run_file import scenario_table
 from simulation.experiment.work import Unit, open_work
 from simulation.progress import Progress
-from simulation.report.words import capitalized
 from simulation.scenario.values import format_clock, format_duration, parse_clock, parse_duration
+from simulation.words import capitalized
 
 if TYPE_CHECKING:
     import polars as pl
@@ -200,12 +197,7 @@ class Curve:
     @cached_property
     def is_flat(self) -> bool:
         """Whether the key moves the measure by nothing that shows beside its band."""
-        known = [value for value in self.medians if value is not None]
-        if len(known) < len(self.medians):
-            return len(known) == 0
-        lowest = min((spread.p05 for spread in self.spreads if spread.p05 is not None), default=0.0)
-        highest = max((spread.p95 for spread in self.spreads if spread.p95 is not None), default=0.0)
-        return max(known) - min(known) <= FLAT * (highest - lowest)
+        return not moves(self.spreads)
 
     @cached_property
     def knee(self) -> int | None:
@@ -430,7 +422,7 @@ def _column(axis: Axis) -> list[Any]:
 
 
 def moves(spreads: Sequence[Spread]) -> bool:
-    """Whether the medians of a surface differ by more than shows beside its band."""
+    """Whether the medians of a curve or surface differ by more than shows beside its band, or some are missing."""
     known = [spread.p50 for spread in spreads if spread.p50 is not None]
     if not known:
         return False

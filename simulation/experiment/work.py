@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from simulation.errors import InputError
 from simulation.experiment.folder import Folder
@@ -40,6 +40,9 @@ class Unit:
     scenario: Scenario
     night: int
     positions: Positions = ()
+
+
+Play: TypeAlias = Callable[[Sequence[Unit], str], Sequence[Mapping[str, Any]]]  # and what is going on: rows in order
 
 
 class Work:

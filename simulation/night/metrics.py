@@ -28,8 +28,11 @@ NIGHT = {
     "reported_at_history": ("list of counts", "Sites held at each point of `history.reported`."),
     "released_at_history": ("list of counts", "Sites released at each point of `history.released`."),
     "held_p{25,50,75,90,95,99,100}_at_ms": ("clock, ms", "When so many percent of all sites are held; -1: never."),
-    "channels": ("list of counts", "Sites by channel: none, app, phone, inbox, reached, hand."),
-    "app_by_grid": ("list of counts", "Sites reported by app, every 15 minutes."),
+    "channels": (
+        "list of counts",
+        "Sites by channel: none, app, phone, inbox, reached (called by headquarters), hand (handed in later).",
+    ),
+    "app_by_grid": ("list of counts", "Sites reported by app, every 15 minutes from the call to order."),
     "app_tried": ("count", "Chairs who tried the app."),
     "calls": ("count", "Calls dialed."),
     "calls_by_kind": ("list of counts", "Calls by kind: report, help, nuisance, callback."),
@@ -86,7 +89,7 @@ WITH_BACKEND = {
     "backend_requests": ("count", "Requests of chairs' apps: steps of the report, those sent again included."),
     "backend_unanswered": ("count", "Of these, not answered, or not within `app.backend.timeout`: the app hangs."),
     "backend_hung": ("count", "Sites whose app hung once or more."),
-    "backend_drove_off": ("count", "Of these, how many results did not come by app."),
+    "backend_drove_off": ("count", "How many of these sites reported in another way."),
     "backend_peak_micro": ("1e-6 a minute", "The highest load in any minute: requests, times `app.backend.load`."),
     "backend_peak_at_ms": ("clock, ms", "The end of that minute."),
 }

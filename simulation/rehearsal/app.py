@@ -115,7 +115,7 @@ class PracticeApp:
 
 def _failsafe(step: str, figures: Figures, delegates: int) -> list[Text]:
     """What no report may say (2016's app refused too many delegates)."""
-    first, final, awarded = (sum(f.values()) for f in (figures.first_alignment, figures.final, figures.delegates))
+    first, final, awarded = (sum(row.values()) for row in figures.rows().values())
     found = []
     if step in ("first-alignment", "final") and first > figures.attendees:
         found.append(

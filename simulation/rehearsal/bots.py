@@ -13,10 +13,10 @@ from simulation.night.order import Call, Channel, Stream
 from simulation.night.rooms import Room as RoomOfSite
 from simulation.randomness import bits, place_id
 from simulation.rehearsal.answer_key import Act, decision, next_act
-from simulation.rehearsal.chair import ChairSeat, differences
+from simulation.rehearsal.chair import ChairSeat
 from simulation.rehearsal.checkin import DOORS, HAND_OVER, CheckinSeat
 from simulation.rehearsal.desk import ADVICE, EntryDesk, OperatorDesk, ReviewDesk
-from simulation.rehearsal.figures import figures_of, keyed
+from simulation.rehearsal.figures import differences, figures_of, keyed
 from simulation.rehearsal.hotline import LEAST_TYPING_MS, SAYS_NOTHING_MS
 from simulation.rehearsal.world import Figures
 
@@ -117,13 +117,13 @@ def _written(room: Room, precinct: PrecinctScript) -> Figures:
     """What this chair writes: the truth, or the arithmetic of a chair who errs tonight."""
     worksheets, wrong = room.setting.worksheets
     if not wrong[precinct.site] or precinct.ballot:
-        return Figures(precinct.attendance, precinct.first, precinct.final, precinct.award)
+        return precinct.figures
     return figures_of(room.setting, worksheets[precinct.site], precinct.attendance)
 
 
 def _typed(figures: Figures, fields: Iterable[str]) -> dict[str, str]:
     """Figures in the fields of a step."""
-    rows = {"first": figures.first_alignment, "final": figures.final, "delegates": figures.delegates}
+    rows = figures.rows()
     found = {}
     for name in fields:
         row, _, group = name.partition(".")
@@ -174,7 +174,7 @@ def _is_right(chair: ChairSeat) -> bool:
     written = chair.worksheet
     if written is None or chair.signed != written:
         return False
-    return not differences(written, chair.right, chair.precinct.groups)
+    return not differences(written, chair.precinct.figures, chair.precinct.groups)
 
 
 def _uses_app(room: Room, chair: ChairSeat) -> bool:
@@ -273,7 +273,7 @@ def _nth(room: Room, report: Report) -> int:
 
 def _in_fields(desk: OperatorDesk | EntryDesk, figures: Figures) -> dict[str, str]:
     """Figures in the fields of a desk, every one of them: what somebody else left there is gone."""
-    rows = {"first": figures.first_alignment, "final": figures.final, "delegates": figures.delegates}
+    rows = figures.rows()
     found = {"attendees": str(figures.attendees)}
     for name in desk.names() - {"answer", "attendees"}:
         row, _, index = name.rpartition("-")

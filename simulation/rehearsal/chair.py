@@ -27,6 +27,7 @@ from simulation.rehearsal.chair_steps import (
     WORKSHEET,
     ChairSteps,
 )
+from simulation.rehearsal.figures import differences
 from simulation.rehearsal.findings import findings
 from simulation.rehearsal.script import group_label
 from simulation.rehearsal.seat import choices
@@ -35,7 +36,7 @@ from simulation.rehearsal.world import Figures, World
 from simulation.rules.law import is_viable, threshold
 from simulation.scenario.values import format_clock
 
-__all__ = ["CHAIR", "LABELS", "SECRETARY", "STAGES", "ChairSeat", "differences"]
+__all__ = ["CHAIR", "LABELS", "SECRETARY", "STAGES", "ChairSeat"]
 
 _MAY_GO_BACK = (COUNT, FREEZE, VIABILITY, FIRST, REALIGNMENT, DELEGATES)
 
@@ -435,20 +436,13 @@ class ChairSeat(ChairSteps):
     def _correct(self) -> None:
         """Headquarters found an error, and now the worksheet is right: the captains hear it, and can sign it."""
         assert self.worksheet is not None
-        groups, right, was = self.precinct.groups, self.right, self.on_board()
+        groups, right, was = self.precinct.groups, self.precinct.figures, self.on_board()
         self.corrected = None
         if not self.called_back_ms or differences(self.worksheet, right, groups):
             return
         if differences(was, right, groups):
             self.tell(say("You read the corrected numbers to the captains. They follow your arithmetic."))
         self.corrected = self.worksheet
-
-    @property
-    def right(self) -> Figures:
-        """What a worksheet without an error says."""
-        precinct = self.precinct
-        first = {} if precinct.ballot else precinct.first
-        return Figures(precinct.attendance, first, precinct.final, precinct.award)
 
     def on_board(self) -> Figures:
         """What the room has seen: the numbers as announced, or as they were corrected after headquarters called."""
@@ -585,23 +579,6 @@ class ChairSeat(ChairSteps):
         self.go(stage, at_ms)
         self.tell(say("You come late. What was done before was done rightly by somebody else."))
         return True
-
-
-def differences(given: Figures, right: Figures, groups: Iterable[str]) -> list[tuple[str, int, int]]:
-    """The fields in which two sets of figures differ: (field, given, right)."""
-    found = [("attendees", given.attendees, right.attendees)] if given.attendees != right.attendees else []
-    rows = (
-        ("first", given.first_alignment, right.first_alignment),
-        ("final", given.final, right.final),
-        ("delegates", given.delegates, right.delegates),
-    )
-    for row, one, other in rows:
-        found += [
-            (f"{row}.{group}", one.get(group, 0), other.get(group, 0))
-            for group in groups
-            if one.get(group, 0) != other.get(group, 0)
-        ]
-    return found
 
 
 def _both(one: Text, other: Text) -> Text:

@@ -371,7 +371,7 @@ class ChairSteps(Seat):
         """Figures to read, by group."""
         if self.precinct.ballot:
             return self._board(title, figures.final)
-        return self._board(title, figures.first_alignment, figures.final, figures.delegates)
+        return self._board(title, *figures.rows().values())
 
     def needed(self) -> tuple[str, ...]:
         """Who has to sign: chair, secretary, and the captain of every viable group."""

@@ -1,14 +1,14 @@
 """The debrief: every score, the timeline, and the three moments to talk about first. A fold of the log like all else.
 
-Nothing is judged here that `score` does not judge; what people needed and how often they erred is counted for
-`to_scenario`. Names are those that are still kept.
+Nothing is judged here that `score` does not judge; what people needed and how often they erred is counted in
+`observed`. Names are those that are still kept.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,17 +17,20 @@ from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
 from simulation.rehearsal import citations
-from simulation.rehearsal.chair import LABELS, ChairSeat, differences
+from simulation.rehearsal.chair import LABELS, ChairSeat
+from simulation.rehearsal.desk import Desk
 from simulation.rehearsal.event import BOT, ROOM, TRAINER, Event
+from simulation.rehearsal.figures import differences
+from simulation.rehearsal.observed import Observed, observed
 from simulation.rehearsal.score import IN_THE_NUMBERS, KINDS, RESULTS, Item, Result, desk_items, score, text
 from simulation.rehearsal.seat import Mistake
 from simulation.rehearsal.seat import Seat as PrecinctSeat
 from simulation.rehearsal.view import Text, say, say_many
 from simulation.rehearsal.world import Figures
-from simulation.rules import Status
 from simulation.scenario.values import MINUTE, format_clock
 
 if TYPE_CHECKING:
+    from simulation.rehearsal.headquarters import Report
     from simulation.rehearsal.room import Room, Seat
 
 RULE = say(
@@ -75,7 +78,6 @@ class SeatScore:
     stage: str
     items: tuple[Item, ...]
     mistakes: tuple[Mistake, ...]  # of people, where there were any
-    people: tuple[int, ...] = ()  # the numbers of those who acted there, in order
     authors: tuple[int, ...] = ()  # whose each mistake is
     holders: tuple[Holder, ...] = ()  # who sat there when, in order: the scores are the seat's, and so all of theirs
     bots_acted: bool = False
@@ -188,23 +190,6 @@ class Moment:
         }
 
 
-@dataclass(slots=True)
-class Observed:
-    """What people (never bots) did, in numbers: what a forecast can learn from. Times are of the wall's clock, ms."""
-
-    worksheets: int = 0  # filled in by people, in precincts of two or more delegates
-    wrong_worksheets: int = 0  # other delegates than the rules give, or another final alignment than the room's
-    typed_fields: int = 0  # numbers that operators and clerks typed after somebody's voice
-    wrong_fields: int = 0
-    app_entry_ms: list[int] = field(default_factory=list)  # signed worksheet to result sent, where the app worked
-    fallback_ms: list[int] = field(default_factory=list)  # the app's first failure to another way
-    handling_ms: list[int] = field(default_factory=list)  # a report by telephone, at an operator's desk
-
-    def as_json(self) -> dict[str, Any]:
-        """For `caucus debrief --json`."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
 @dataclass(frozen=True, slots=True)
 class Debrief:
     """Everything that is said after a rehearsal."""
@@ -298,7 +283,7 @@ def debrief(room: Room, events: Iterable[Event]) -> Debrief:
         figures=_figures(room, judged),
         moments=_moments(room, judged, lines, log),
         timeline=lines,
-        observed=_observed(room, log, people),
+        observed=observed(room, log, people),
         failures=tuple(room.failures),
         names=dict(room.names),
         held=held,
@@ -345,17 +330,18 @@ def _of_people(seat: Seat, item: Item) -> Item:
     return replace(item, result="none", because=None) if bots and item.result != "open" else item
 
 
-def _reports(room: Room, seat: str) -> list[Any]:
+def _reports(room: Room, seat: str) -> list[Report]:
     return [one for one in room.headquarters.reports if one.seat == seat]
 
 
 def _seat_score(room: Room, seat: Seat, bot: bool) -> SeatScore:
-    doing: Any = seat.doing
+    doing = seat.doing
     if isinstance(doing, PrecinctSeat):
         items = score(doing, room.now_ms, _reports(room, seat.id))
         if not bot:
             items = tuple(_of_people(seat, item) for item in items)
     else:
+        assert isinstance(doing, Desk)
         items = desk_items(
             [one for one in doing.work if bot or one.by != BOT], [one for one, _ in _mistakes(seat, bot)]
         )
@@ -371,7 +357,6 @@ def _seat_score(room: Room, seat: Seat, bot: bool) -> SeatScore:
         stage=doing.stage,
         items=items,
         mistakes=tuple(mistake for mistake, _ in mistakes),
-        people=people,
         authors=tuple(author for _, author in mistakes),
         holders=_holders(room, seat.id),
         bots_acted=BOT in seat.actors,
@@ -398,25 +383,22 @@ def _over_everybody(judged: Sequence[SeatScore]) -> tuple[RoomItem, ...]:
     return tuple(RoomItem(name, label, dict(counts[name])) for name, label in labels.items())
 
 
-def _is_wrong(room: Room, report: Any) -> bool:
+def _is_wrong(room: Room, report: Report) -> bool:
     """Whether what headquarters holds of a precinct is not what its room did."""
     return bool(_wrong_fields(room, report))
 
 
-def _wrong_fields(room: Room, report: Any) -> set[str]:
+def _wrong_fields(room: Room, report: Report) -> set[str]:
     """The fields in which what headquarters holds of a precinct is not what its room did."""
     seat = room.seats.get(report.seat)
     if seat is None or seat.precinct is None or report.typed is None:
         return set()
-    precinct = seat.precinct
-    first = {} if precinct.ballot else precinct.first
-    right = Figures(precinct.attendance, first, precinct.final, precinct.award)
-    return {name for name, *_ in _slips(report.typed, right)}
+    return {name for name, *_ in _slips(report.typed, seat.precinct.figures)}
 
 
 def _slips(given: Figures, right: Figures) -> list[tuple[str, int, int]]:
     """Where two sets of figures differ, in any group that either of them has."""
-    rows = (one for each in (given, right) for one in (each.first_alignment, each.final, each.delegates))
+    rows = (one for each in (given, right) for one in each.rows().values())
     return differences(given, right, dict.fromkeys(group for row in rows for group in row))
 
 
@@ -435,7 +417,7 @@ def _figures(room: Room, judged: Sequence[SeatScore]) -> dict[str, int | None]:
     keyed_and_left = sum(bool(_slips(one.typed, one.said)) for one in newest if one.typed is not None)
     minutes: list[int] = []
     for one in judged:
-        doing: Any = room.seats[one.seat].doing
+        doing = room.seats[one.seat].doing
         if isinstance(doing, ChairSeat) and "report" in doing.since_ms:
             valid = next((item for item in one.items if item.id == "valid_report" and item.result == "right"), None)
             if valid is not None:
@@ -469,7 +451,7 @@ def _timeline(room: Room, log: Sequence[Event], people: set[str]) -> tuple[Line,
         if told is not None:
             add(event.at_ms, event.seat, *told, event.seq)
     for seat in room.seats.values():
-        doing: Any = seat.doing
+        doing = seat.doing
         if seat.id not in people:
             continue
         for one, _ in _mistakes(seat, False):
@@ -605,7 +587,7 @@ def _without_mistake(
     lost: list[tuple[SeatScore, Mistake]] = []
     well: list[tuple[SeatScore, Mistake]] = []
     for one in judged:
-        doing: Any = room.seats[one.seat].doing
+        doing = room.seats[one.seat].doing
         if not isinstance(doing, ChairSeat):
             continue
         failed_ms = doing.reporting.app_failed_ms
@@ -634,7 +616,7 @@ def _longest(room: Room, judged: Sequence[SeatScore]) -> list[tuple[SeatScore, M
     """The part of the evening that took somebody longest, reporting and the doors apart: those wait for others."""
     longest: tuple[int, SeatScore, Mistake] | None = None
     for one in judged:
-        doing: Any = room.seats[one.seat].doing
+        doing = room.seats[one.seat].doing
         if not isinstance(doing, ChairSeat):
             continue
         begun = sorted((at_ms, stage) for stage, at_ms in doing.since_ms.items() if stage not in doing.skipped)
@@ -699,77 +681,6 @@ def _moment(
         citation=mistake.citation,
         timeline=tuple(around),
     )
-
-
-# What a forecast can learn
-
-
-class _Walls:
-    """From times of the night's clock to the wall's, by the events that know both; pauses do not count."""
-
-    def __init__(self, log: Sequence[Event]) -> None:
-        self.at_ms = [event.at_ms for event in log]  # both only rise
-        self.wall_ms = [event.wall_ms for event in log]
-        self.pauses: list[tuple[int, int]] = []
-        stands: int | None = None
-        for event in log:
-            if event.kind == "clock":
-                does = event.data.get("do")
-                if does == "pause" and stands is None:
-                    stands = event.wall_ms
-                elif does == "run" and stands is not None:
-                    self.pauses.append((stands, event.wall_ms))
-                    stands = None
-        for before, after in pairwise(log):  # a server that was down
-            if after.kind == "clock" and after.data.get("do") == "resume":
-                self.pauses.append((before.wall_ms, after.wall_ms))
-
-    def between(self, start_ms: int, end_ms: int) -> int | None:
-        """How long it took people; None where the log does not tell."""
-        before, after = bisect_right(self.at_ms, start_ms) - 1, bisect_left(self.at_ms, end_ms)
-        if before < 0 or after == len(self.at_ms) or end_ms < start_ms:
-            return None
-        start, end = self.wall_ms[before], self.wall_ms[after]
-        stood = sum(max(0, min(end, until) - max(start, since)) for since, until in self.pauses)
-        return max(0, end - start - stood)
-
-
-def _observed(room: Room, log: Sequence[Event], people: set[str]) -> Observed:
-    found, walls = Observed(), _Walls(log)
-
-    def add(times: list[int], start_ms: int | None, end_ms: int | None) -> None:
-        took = None if start_ms is None or end_ms is None else walls.between(start_ms, end_ms)
-        if took is not None:
-            times.append(took)
-
-    for seat in room.seats.values():
-        doing: Any = seat.doing
-        if seat.id not in people:
-            continue
-        if isinstance(doing, ChairSeat):
-            reporting, precinct = doing.reporting, doing.precinct
-            alone = BOT not in seat.actors  # what a bot had a hand in is nobody's
-            if alone and doing.worksheet is not None and precinct.delegates >= 2 and "worksheet" not in doing.skipped:
-                found.worksheets += 1
-                awards = precinct.awards if precinct.status is not Status.NO_AWARD else (precinct.award,)
-                award = {group: doing.worksheet.delegates.get(group, 0) for group in precinct.groups}
-                final = {group: doing.worksheet.final.get(group, 0) for group in precinct.groups}
-                found.wrong_worksheets += award not in [dict(one) for one in awards] or final != dict(precinct.final)
-            by_app = next((one.at_ms for one in reporting.reports if one.channel == "app"), None)
-            if BOT in seat.did.get("report", ()):
-                continue
-            if reporting.app_failed_ms is None:
-                add(found.app_entry_ms, doing.since_ms.get("report"), by_app)
-            add(found.fallback_ms, reporting.app_failed_ms, reporting.other_way_ms)
-        elif not isinstance(doing, PrecinctSeat):
-            for work in doing.work:
-                if work.by == BOT:
-                    continue
-                found.typed_fields += work.fields
-                found.wrong_fields += work.wrong
-                if seat.role == "operator" and work.fields:
-                    add(found.handling_ms, work.began_ms, work.ended_ms)
-    return found
 
 
 def _plain(cell: object) -> object:

@@ -135,33 +135,24 @@ class Desk:
         return Figures(found["attendees"], counts("first"), counts("final"), counts("delegates"))
 
     def _table(self, title: Text, figures: Figures) -> Table:
-        rows = tuple(
-            (
-                group_label(group),
-                figures.first_alignment.get(group, 0),
-                figures.final.get(group, 0),
-                figures.delegates.get(group, 0),
-            )
+        parts = figures.rows().values()
+        rows: list[tuple[Text | str | int, ...]] = [
+            (group_label(group), *(counts.get(group, 0) for counts in parts))
             for group in self.room.setting.groups
-            if any(group in counts for counts in (figures.first_alignment, figures.final, figures.delegates))
-        )
-        total = (
-            say("Together"),
-            sum(figures.first_alignment.values()),
-            sum(figures.final.values()),
-            sum(figures.delegates.values()),
-        )
-        return Table(title, (say("Group"), *(label for _, label in _PARTS)), (*rows, total))
+            if any(group in counts for counts in parts)
+        ]
+        rows.append((say("Together"), *(sum(counts.values()) for counts in parts)))
+        return Table(title, (say("Group"), *(label for _, label in _PARTS)), tuple(rows))
 
     def _slips(self, said: Figures, typed: Figures, at_ms: int) -> int:
         """Fields that were typed otherwise than said; each is a mistake."""
         pairs: list[tuple[Text, int, int]] = [(say("Eligible people counted (N)"), said.attendees, typed.attendees)]
+        right_rows, given_rows = said.rows(), typed.rows()
         for part, label in _PARTS:
-            name = {"first": "first_alignment"}.get(part, part)
             if self.room.setting.ballot and part != "final":
                 continue  # nobody reads it aloud, and no field is there for it
             for group in self.room.setting.groups:
-                one, other = getattr(said, name).get(group, 0), getattr(typed, name).get(group, 0)
+                one, other = right_rows[part].get(group, 0), given_rows[part].get(group, 0)
                 pairs.append((say("{part}: {group}", part=label, group=group_label(group)), one, other))
         wrong = [(label, right, given) for label, right, given in pairs if right != given]
         for label, right, given in wrong:
@@ -184,6 +175,7 @@ ADVICE = (  # what an operator can tell a chair whom the app failed; the first i
     Option("pin", say("“Tell me your PIN, and I will try it for you.”")),
     Option("wait", say("“Leave it for tomorrow.”")),
 )
+_HANG_UP = Button("hang_up", say("Hang up"), "danger")
 
 
 class OperatorDesk(Desk):
@@ -199,81 +191,90 @@ class OperatorDesk(Desk):
 
     def steps(self, at_ms: int, world: Any, aids: frozenset[str]) -> tuple[Step, ...]:
         """The call, or what there is to do without one."""
-        line = self.room.hotline.line
-        queue = self.room.hotline.queue()
-        state = say_many("{count} caller is on hold.", "{count} callers are on hold.", queue.waiting)
         call = self.call()
-        if call is None:
-            ready = self.name in line.ready
-            wait = say("You are ready. The next call comes to you.") if ready else say("You are not taking calls.")
-            button = Button("pause", say("Pause"), "other") if ready else Button("ready", say("Take the next call"))
-            return (
-                Step("desk:free", say("Hotline"), (wait, state), buttons=(button,), feedback=self.told, place="desk"),
-            )
+        return (self._free() if call is None else self._in_call(call),)
+
+    def _free(self) -> Step:
+        ready = self.name in self.room.hotline.line.ready
+        waiting = self.room.hotline.queue().waiting
+        wait = say("You are ready. The next call comes to you.") if ready else say("You are not taking calls.")
+        state = say_many("{count} caller is on hold.", "{count} callers are on hold.", waiting)
+        button = Button("pause", say("Pause"), "other") if ready else Button("ready", say("Take the next call"))
+        return Step("desk:free", say("Hotline"), (wait, state), buttons=(button,), feedback=self.told, place="desk")
+
+    def _in_call(self, call: Calling) -> Step:
+        """What a caller says, by what he calls about."""
         held = max(0, call.answered - call.dialed) // 60_000
-        story = [
-            say_many("The caller was on hold for {count} minute.", "The caller was on hold for {count} minutes.", held)
-        ]
-        hang_up = Button("hang_up", say("Hang up"), "danger")
-        seat = line.callers.get(call.entity, "")
+        waited = say_many(
+            "The caller was on hold for {count} minute.", "The caller was on hold for {count} minutes.", held
+        )
+        seat = self.room.hotline.line.callers.get(call.entity, "")
         if seat:
-            return (self._human(seat, story, hang_up),)
+            return self._human(seat, waited)
         if call.silent:
-            story.append(say("Nobody can be heard."))
-            return (Step(self._of_call("silent"), say("A call"), tuple(story), buttons=(hang_up,), place="desk"),)
+            return self._no_report("silent", waited, say("Nobody can be heard."))
         if call.about is Call.NUISANCE:
-            story.append(say("“Is this the number from the internet?”"))
-            return (Step(self._of_call("stranger"), say("A call"), tuple(story), buttons=(hang_up,), place="desk"),)
-        precinct = self._precinct(call.site)
+            return self._no_report("stranger", waited, say("“Is this the number from the internet?”"))
         if call.about is Call.HELP:
-            story.append(say("“This is {precinct}. The app does not take my PIN. What now?”", precinct=precinct))
-            answer = Field("answer", "choice", say("What do you say?"), self.texts.get("answer", ""), ADVICE)
-            done = Button("helped", say("Say it and end the call"))
-            return (
-                Step(
-                    self._of_call("help"),
-                    say("A call for help"),
-                    tuple(story),
-                    fields=(answer,),
-                    buttons=(done, hang_up),
-                    feedback=self.told,
-                    place="desk",
-                ),
-            )
+            return self._help(call.site, waited)
         if call.about is Call.CALLBACK:
-            story.append(say("You are told to ask {precinct} for its result. It is held already.", precinct=precinct))
-            return (
-                Step(
-                    self._of_call("callback"),
-                    say("A call out"),
-                    tuple(story),
-                    buttons=(Button("helped", say("Say that nothing is missing, and end the call")),),
-                    place="desk",
-                ),
-            )
-        lines = self._lines(call.site)
-        said = lines[max(0, self.spoken - 2) : self.spoken + 1]
-        buttons = [Button("next", say("Go on, please"))] if self.spoken + 1 < len(lines) else []
-        buttons += [*self._saves("other" if buttons else "main"), hang_up]
-        return (
-            Step(
-                self._of_call("report"),
-                say("A report"),
-                (*story, *said),
-                fields=self._fields(),
-                buttons=tuple(buttons),
-                feedback=self.told,
-                place="desk",
-                transcript=tuple(lines[: self.spoken + 1]),
-            ),
+            return self._callback(call.site, waited)
+        return self._simulated(call.site, waited)
+
+    def _no_report(self, name: str, waited: Text, heard: Text) -> Step:
+        """A call that only wants to be ended."""
+        return Step(self._of_call(name), say("A call"), (waited, heard), buttons=(_HANG_UP,), place="desk")
+
+    def _help(self, site: int, waited: Text) -> Step:
+        """A chair whom the app fails."""
+        asks = say("“This is {precinct}. The app does not take my PIN. What now?”", precinct=self._precinct(site))
+        answer = Field("answer", "choice", say("What do you say?"), self.texts.get("answer", ""), ADVICE)
+        return Step(
+            self._of_call("help"),
+            say("A call for help"),
+            (waited, asks),
+            fields=(answer,),
+            buttons=(Button("helped", say("Say it and end the call")), _HANG_UP),
+            feedback=self.told,
+            place="desk",
         )
 
-    def _human(self, seat: str, story: list[Text], hang_up: Button) -> Step:
+    def _callback(self, site: int, waited: Text) -> Step:
+        """A precinct that is called for what is held already."""
+        precinct = self._precinct(site)
+        told = say("You are told to ask {precinct} for its result. It is held already.", precinct=precinct)
+        return Step(
+            self._of_call("callback"),
+            say("A call out"),
+            (waited, told),
+            buttons=(Button("helped", say("Say that nothing is missing, and end the call")),),
+            place="desk",
+        )
+
+    def _simulated(self, site: int, waited: Text) -> Step:
+        """A simulated caller's report, read line by line."""
+        lines = self._lines(site)
+        said = lines[max(0, self.spoken - 2) : self.spoken + 1]
+        buttons = [Button("next", say("Go on, please"))] if self.spoken + 1 < len(lines) else []
+        buttons += [*self._saves("other" if buttons else "main"), _HANG_UP]
+        return Step(
+            self._of_call("report"),
+            say("A report"),
+            (waited, *said),
+            fields=self._fields(),
+            buttons=tuple(buttons),
+            feedback=self.told,
+            place="desk",
+            transcript=tuple(lines[: self.spoken + 1]),
+        )
+
+    def _human(self, seat: str, waited: Text) -> Step:
         """A caller of flesh and blood: what he has said so far stands there, as he says it."""
         complete = self.room.hotline.said_by(self.name)
         caller = self.room.seats[seat]
         said = complete if complete is not None else getattr(caller.doing, "dictated", None)
-        story.append(say("“This is {precinct}. I have a result to report.”", precinct=self.room.precinct_of(caller)))
+        precinct = self.room.precinct_of(caller)
+        story = [waited, say("“This is {precinct}. I have a result to report.”", precinct=precinct)]
         tables: tuple[Table, ...] = ()
         if said is None or said.attendees == 0:
             story.append(say("The caller is looking at the worksheet."))
@@ -287,7 +288,7 @@ class OperatorDesk(Desk):
             tuple(story),
             tables=tables,
             fields=self._fields(),
-            buttons=(*save, hang_up),
+            buttons=(*save, _HANG_UP),
             feedback=self.told,
             place="desk",
         )
@@ -385,12 +386,7 @@ class OperatorDesk(Desk):
         if self.room.setting.ballot:
             pairs = [(say("Votes"), figures.final)]
         else:
-            pairs = [
-                (label, counts)
-                for (_, label), counts in zip(
-                    _PARTS, (figures.first_alignment, figures.final, figures.delegates), strict=True
-                )
-            ]
+            pairs = [(label, figures.rows()[part]) for part, label in _PARTS]
         for label, counts in pairs:
             lines += [
                 say("“{part}, {group}: {number}.”", part=label, group=group_label(group), number=count)

@@ -6,7 +6,7 @@ small night has no such precinct something is made wrong here. Knows nothing of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,9 @@ from simulation.night.order import Channel
 from simulation.night.setting import Setting
 from simulation.rehearsal import citations, worksheet_steps
 from simulation.rehearsal.answer_key import decision
-from simulation.rehearsal.chair import differences
 from simulation.rehearsal.checkin import CheckinSeat
 from simulation.rehearsal.desk import ADVICE, ANOTHER_WAY, AS_SIGNED, COMPARE, DECISIONS, decisions
-from simulation.rehearsal.figures import codes, figures_of, keyed
+from simulation.rehearsal.figures import codes, differences, figures_of, keyed
 from simulation.rehearsal.findings import findings
 from simulation.rehearsal.script import group_label
 from simulation.rehearsal.view import Table, Text, say
@@ -131,13 +130,10 @@ class _Night:
 
     def right(self) -> _Record:
         """A result in which everybody was right; a small night's is put right."""
-
-        def made(one: _Record) -> _Record:
-            site = one.site
-            truth = Figures(site.attendance, site.first, site.final, site.award)
-            return self.record(site, truth, truth)
-
-        return self._next(lambda one: not one.slips and not one.codes, made)
+        return self._next(
+            lambda one: not one.slips and not one.codes,
+            lambda one: self.record(one.site, one.site.figures, one.site.figures),
+        )
 
     def mistyped(self, *, stopped: bool = False, left_out: bool = True) -> _Record:
         """A right worksheet of which one number was mistyped.
@@ -317,20 +313,17 @@ def _reviews(night: _Night) -> Iterator[Task]:
 def _table(night: _Night, figures: Figures, title: Text, *beside: Figures) -> Table:
     """The figures of every group that has any, here or in what is printed beside it, and their sums."""
     parts = ["final"] if night.ballot else ["first", "final", "delegates"]
+    counts = figures.rows()
     there = {
-        group for one in (figures, *beside) for part in parts for group, count in _counts(one, part).items() if count
+        group for one in (figures, *beside) for part in parts for group, count in one.rows()[part].items() if count
     }
     rows: list[tuple[Text | str | int, ...]] = [
-        (group_label(group), *(_counts(figures, part).get(group, 0) for part in parts))
+        (group_label(group), *(counts[part].get(group, 0) for part in parts))
         for group in night.setting.groups
         if group in there
     ]
-    rows.append((say("Together"), *(sum(_counts(figures, part).values()) for part in parts)))
+    rows.append((say("Together"), *(sum(counts[part].values()) for part in parts)))
     return Table(title, (say("Group"), *(_part(part, night.ballot) for part in parts)), tuple(rows))
-
-
-def _counts(figures: Figures, part: str) -> Mapping[str, int]:
-    return {"first": figures.first_alignment, "final": figures.final, "delegates": figures.delegates}[part]
 
 
 def _told(slips: Iterable[tuple[str, int, int]], ballot: bool) -> list[Text]:

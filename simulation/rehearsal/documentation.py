@@ -58,10 +58,10 @@ RULES: Mapping[str, str] = {
     "worksheet_equals_report": "The figures reported last are those of the worksheet, number by number.",
     "no_unsigned_change": "No numbers left the precinct that chair, secretary and the captains of the viable groups "
     "had not signed as they stood.",
-    "valid_report": "Headquarters has a report in which its checks find nothing. Told is the time from the signed "
-    "worksheet to it, which is not judged.",
-    "fallback": "After the app failed, another way was begun within ten minutes of the night's clock; later is *late*, "
-    "never is *wrong*. Nothing to judge where the app did not fail.",
+    "valid_report": "Headquarters has a report in which its checks find nothing. The time from the signed worksheet to "
+    "that report is shown, and not judged.",
+    "fallback": "After the app failed, another way was begun within ten minutes of the night's clock. A later start is "
+    "*late*, none at all is *wrong*. Nothing to judge where the app did not fail.",
     "caught_before_release": "Every error in the numbers was put right before headquarters released the result, by the "
     "chair or by headquarters.",
     "checked_in": "The number that the check-in lead hands over is the number of people who checked in.",
@@ -316,12 +316,14 @@ _HEAD = f"""\
 # Rehearsals
 
 Written by `make docs`. What `caucus rehearse` throws at people, what it writes down, how it scores, and the names of
-everything that can be pressed. The pages around it are described in [rehearsal-pages.md](rehearsal-pages.md).
+the controls that come up in a small trial night. The pages around it are described in
+[rehearsal-pages.md](rehearsal-pages.md).
 
 ## The deck: failures that history showed
 
 {len(catalog())} cards lie in every trainer's deck, beside the scenario's own. A trainer sends them at a click, to
-everybody whom they fit, to the chosen seats, or to a share of them by lot.
+every seat of the roles that they are for (some by lot to one in five), to the chosen seats, or to a share of them by
+lot. Whether a card makes sense in a precinct is for the trainer to see.
 """
 
 _INJECTS = f"""\
@@ -329,8 +331,8 @@ _INJECTS = f"""\
 
 ```toml
 [[inject]]
-at = "19:20"                    # when; or a condition instead:
-when = "aligned >= 50%"         # both: at that time at the earliest
+at = "18:55"                    # at this time; or leave that out, and write a condition:
+# when = "aligned >= 50%"       # one of the two, never both
 uses = "app-loses-report"       # a card of the deck, for what is not said here
 does = "app_down"               # what happens beside the message
 data = {{ minutes = 30 }}
@@ -393,11 +395,12 @@ _BOTS = """\
 ## Bots
 
 A bot presses the buttons that people have, takes the time that simulated people take, and errs as the night's model
-says; what it does follows from scenario, seed and night. `--bots N` plays chair-1 to chair-N; where the night has fewer
-precincts, then checkin-1, operator-1, entry-1 and reviewer-1. More are not needed: at the hotline and at headquarters
-simulated operators, readers and reviewers stand in wherever no seat is taken, so that reports are released in a room of
-chairs alone. Only a second entry needs somebody at data entry. "Let a bot play on" works for every seat, also in the
-middle of a call; whoever joins in its role takes the seat back. Where people took part, what bots did is nobody's.
+says; what it does follows from scenario, seed and night. `--bots N` plays chair-1 to chair-N; where the night has
+fewer precincts, then checkin-1, operator-1, entry-1 and reviewer-1. More are not needed: at data entry and review
+simulated people stand in wherever no seat is taken, and at the hotline simulated operators answer beside yours until
+you switch them off, so that reports are released in a room of chairs alone. Only a second entry needs somebody at
+data entry. "Let a bot play on" works for every seat, also in the middle of a call; whoever joins in its role takes
+the seat back. What a bot did at a seat at which a person also played is scored for nobody.
 
 Rates that are keys belong to the scenario; **J** marks assumptions of ours.
 """

@@ -5,7 +5,7 @@ For the room, for bots and for paper alike. Knows nothing of seats and of time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 def array_of(setting: Setting, figures: Figures) -> Integers:
     """Figures as a record of the night: int64[3, groups]."""
     found = np.zeros((3, len(setting.groups)), np.int64)
-    rows = ((FIRST, figures.first_alignment), (FINAL, figures.final), (DELEGATES, figures.delegates))
-    for row, counts in rows:
+    for row, counts in zip((FIRST, FINAL, DELEGATES), figures.rows().values(), strict=True):
         for group, count in counts.items():
             if group in setting.groups:
                 found[row, setting.groups.index(group)] = min(max(0, int(count)), 1 << 40)
@@ -72,9 +71,19 @@ def codes(setting: Setting, figures: Figures, delegates: int) -> tuple[str, ...]
 def same(one: Figures, other: Figures) -> bool:
     """Whether two reports say the same; groups without anybody may be left out."""
 
-    def plain(counts: Mapping[str, int]) -> dict[str, int]:
-        return {group: count for group, count in counts.items() if count}
+    def plain(figures: Figures) -> list[dict[str, int]]:
+        return [{group: count for group, count in counts.items() if count} for counts in figures.rows().values()]
 
-    return one.attendees == other.attendees and all(
-        plain(getattr(one, part)) == plain(getattr(other, part)) for part in ("first_alignment", "final", "delegates")
-    )
+    return one.attendees == other.attendees and plain(one) == plain(other)
+
+
+def differences(given: Figures, right: Figures, groups: Iterable[str]) -> list[tuple[str, int, int]]:
+    """The fields in which two sets of figures differ: (field, given, right)."""
+    found = [("attendees", given.attendees, right.attendees)] if given.attendees != right.attendees else []
+    for (row, one), other in zip(given.rows().items(), right.rows().values(), strict=True):
+        found += [
+            (f"{row}.{group}", one.get(group, 0), other.get(group, 0))
+            for group in groups
+            if one.get(group, 0) != other.get(group, 0)
+        ]
+    return found

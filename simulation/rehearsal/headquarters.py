@@ -45,15 +45,9 @@ class Report:
     reviewer: str = ""
     caught: list[str] = field(default_factory=list)  # what was put right before release
     released_ms: int | None = None
-    returned_ms: int | None = None
     called_back: bool = False
     being_read: bool = False  # by a simulated reader
     being_reviewed: bool = False  # by a simulated reviewer
-
-    @property
-    def held(self) -> Figures | None:
-        """What headquarters goes by."""
-        return self.typed
 
 
 class Headquarters:
@@ -227,7 +221,7 @@ class Headquarters:
 
     def send_back(self, report: Report, reviewer: str) -> None:
         """The chair is called back: the figures break a rule."""
-        report.state, report.returned_ms, report.reviewer = "returned", self.room.now_ms, reviewer
+        report.state, report.reviewer = "returned", reviewer
         report.called_back = True
         seat = self.room.seats.get(report.seat)
         if seat is not None:

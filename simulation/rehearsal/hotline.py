@@ -336,14 +336,7 @@ class PracticeHotline:
         """A seat's telephone."""
         phone = self._phone(seat)
         state: Any = phone.state
-        return Telephone(state, phone.since_ms, 0, phone.with_whom, phone.ended_as, phone.taken)
-
-    def ahead_of(self, seat: str) -> int:
-        """Callers who come before a seat that waits: nobody tells the caller, a trainer may."""
-        call = self._phone(seat).call
-        if call is None or self._phone(seat).state != "waiting":
-            return 0
-        return next((i for i, entity in enumerate(self.line.waiting) if entity == call.entity), 0)
+        return Telephone(state, phone.since_ms, phone.with_whom, phone.ended_as, phone.taken)
 
     def dial(self, seat: str, site: int) -> None:
         """A seat calls, with a report. Whoever is on the telephone already goes on."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from simulation.rehearsal.view import Text, say
-from simulation.scenario.inject import CARDS, DONE, WAITING, Condition, parse_condition
+from simulation.scenario.inject import CARDS, DONE, ROLES, WAITING, Condition, parse_condition
 from simulation.scenario.inject import EFFECTS as EFFECT_NAMES
 from simulation.scenario.values import FULL_SHARE, format_clock
 
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from simulation.scenario import Scenario
 
 CHAIR = ("chair",)
-AT_THE_DOOR = ("chair", "checkin")
-AT_HEADQUARTERS = ("operator", "entry", "reviewer")
-EVERYBODY = ("chair", "checkin", "operator", "entry", "reviewer")
+AT_A_PRECINCT = ("chair", "checkin")
 
 # What an inject can do, beside being told: effects, and what each does.
 EFFECTS: Mapping[str, Text] = {
@@ -46,8 +44,8 @@ EFFECTS: Mapping[str, Text] = {
     "count_mismatch": say("The count there does not match the people checked in."),
     "headquarters_corrects": say("Headquarters calls there and wants the sum changed."),
     "called_again": say("Headquarters calls there for a result that it holds already."),
-    "strangers": say("Strangers call there and claim to be headquarters."),
-    "wrong_tool": say("An outside check says there that the system is broken."),
+    "strangers": say("Somebody at the door there films the room and asks for the hotline's number."),
+    "wrong_tool": say("A campaign's calculator there shows another threshold than the chair's."),
 }
 
 
@@ -205,7 +203,7 @@ _CATALOG = (
         say("Knows who may take part, and keeps the room informed."),
         say("In 2020 lines delayed the start by one to two hours. Watch whether anybody is sent home."),
         "long_line",
-        roles=AT_THE_DOOR,
+        roles=AT_A_PRECINCT,
     ),
     Inject(
         "forms-run-out",
@@ -216,7 +214,7 @@ _CATALOG = (
         say("Keeps the line moving when paper is missing."),
         say("Only registrations should wait. Reprinting took 10 to 30 minutes."),
         "forms_out",
-        roles=AT_THE_DOOR,
+        roles=AT_A_PRECINCT,
     ),
     Inject(
         "missing-voter",
@@ -227,7 +225,7 @@ _CATALOG = (
         say("Same-day registration without losing a voter."),
         say("One to three people in a hundred. Being sent back costs each of them the whole line."),
         "missing_voter",
-        roles=AT_THE_DOOR,
+        roles=AT_A_PRECINCT,
     ),
     Inject(
         "wrong-line",
@@ -238,7 +236,7 @@ _CATALOG = (
         say("Directs people in a shared building."),
         say("About two people in a hundred where precincts share a building."),
         "wrong_line",
-        roles=AT_THE_DOOR,
+        roles=AT_A_PRECINCT,
     ),
     Inject(
         "room-too-small",
@@ -249,7 +247,7 @@ _CATALOG = (
         say("Moves a caucus without losing the count."),
         say("Ames 2008: room for 115, 300 came, the caucus began at 21:00."),
         "more_people_than_room",
-        roles=AT_THE_DOOR,
+        roles=AT_A_PRECINCT,
     ),
     Inject(
         "chair-has-to-leave",
@@ -276,7 +274,7 @@ _CATALOG = (
         say('Headquarters "corrects" the sum'),
         say("after a report"),
         say("Headquarters calls: your delegates do not add up, we have changed them."),
-        say("Do not agree: read the signed worksheet aloud, ask for a written question."),
+        say("Do not agree: read the signed worksheet aloud, ask them to put the question in writing."),
         say("The signed worksheet binds."),
         say("Seen in 2020. Whoever agrees on the phone has changed a result without signatures."),
         "headquarters_corrects",
@@ -300,7 +298,7 @@ _CATALOG = (
         say("Go on reporting as usual; refer reporters to headquarters."),
         say("Intake and publication are two things."),
         say("Intake works all the time. Watch whether anybody stops reporting."),
-        roles=EVERYBODY,
+        roles=ROLES,
     ),
     Inject(
         "no-trial-run",
@@ -321,13 +319,13 @@ _CATALOG = (
         say("Keep the worksheets and photos safe; say only what you reported yourself."),
         say("Good intake does not make good output; paper proves it."),
         say("2020: a program that counted wrongly, and no result that night."),
-        roles=EVERYBODY,
+        roles=ROLES,
     ),
     Inject(
         "broken-outside-check",
         say("An outside check stops a working system"),
         say("when a third have reported"),
-        say("Somebody who checks from outside says that the system is broken, and tells you to stop."),
+        say("A campaign says that your threshold is wrong: its calculator shows another one. You are told to stop."),
         say("Ask who says so and by what authority; go on until headquarters says otherwise."),
         say("Knows who may stop the night."),
         say("The tool of the checker was broken, not the system."),
@@ -355,7 +353,7 @@ _CATALOG = (
         say("Half of the simulated operators step away for an hour of the night's clock."),
         "operators_locked_out",
         {"percent": 50, "minutes": 60},
-        EVERYBODY,
+        ROLES,
     ),
     Inject(
         "number-leaked",
@@ -367,7 +365,7 @@ _CATALOG = (
         say("60 to 200 calls an hour came in 2020; 150 an hour cost two and a half operators."),
         "nuisance_calls",
         {"calls_per_hour": 150, "minutes": 120},
-        EVERYBODY,
+        ROLES,
     ),
     Inject(
         "operators-locked-out",
@@ -379,7 +377,7 @@ _CATALOG = (
         say("All but one in ten of the simulated operators stop for 30 minutes of the night's clock."),
         "operators_locked_out",
         {"percent": 90, "minutes": 30},
-        EVERYBODY,
+        ROLES,
     ),
     Inject(
         "inbox-unread",
@@ -452,7 +450,7 @@ _CATALOG = (
     ),
     Inject(
         "no-signal",
-        say("No signal in the country"),
+        say("No signal in a rural precinct"),
         say("when the first worksheets are signed"),
         say("Your phone shows no bars inside the building."),
         say("Go outside, or use a landline and the hotline; do not press send again and again."),
@@ -469,7 +467,8 @@ _CATALOG = (
         say("Send one sharp photo with code and precinct; wait for the receipt."),
         say("Takes the side channel when it is offered."),
         say(
-            "Nevada 2020: busy tones, and texted photos that worked. Works here where the scenario's inbox has readers."
+            "Nevada 2020: busy tones, and texted photos that worked. Works here where chairs have the inbox's number "
+            "and readers sit there, as in text-fallback; elsewhere they are told that nobody gave them a number."
         ),
         roles=("chair", "entry"),
     ),

@@ -15,37 +15,28 @@ from typing import TYPE_CHECKING, Any, Protocol
 from simulation.night.order import Stream
 from simulation.randomness import place_id
 from simulation.rehearsal.app import PracticeApp
+from simulation.rehearsal.chair import ChairSeat
+from simulation.rehearsal.chair_steps import LABELS
+from simulation.rehearsal.checkin import CheckinSeat
 from simulation.rehearsal.clock import NightClock
 from simulation.rehearsal.desk import EntryDesk, OperatorDesk, ReviewDesk
 from simulation.rehearsal.event import BOT, NOBODY, ROOM, TRAINER, Event
 from simulation.rehearsal.headquarters import Headquarters
 from simulation.rehearsal.hotline import PracticeHotline
-from simulation.rehearsal.injects import Inject, InjectView, catalog, from_scenario
+from simulation.rehearsal.injects import AT_A_PRECINCT, Inject, InjectView, catalog, from_scenario
 from simulation.rehearsal.view import Notice, SeatView, Stage, Step, Text, say, say_many
 from simulation.rehearsal.world import Figures, Sent, Telephone, Weather
+from simulation.scenario.inject import ROLES
 
 if TYPE_CHECKING:
     from simulation.night.setting import Setting
     from simulation.rehearsal.script import PrecinctScript, Script
+    from simulation.rehearsal.seat import Mistake
 
 STEP_MS = 5_000  # of the night's clock: how often what happens by itself is looked at
 _LOGGER = logging.getLogger(__name__)
 AIDS = ("hints", "citations", "arithmetic")
-ROLES = ("chair", "checkin", "operator", "entry", "reviewer")
-AT_A_PRECINCT = ("chair", "checkin")
-STAGES = (  # of a chair's evening, in order: what a hold can name
-    ("doors", say("Doors")),
-    ("call_to_order", say("Call to order")),
-    ("count", say("Count")),
-    ("freeze", say("Freeze N")),
-    ("viability", say("Viability")),
-    ("first_alignment", say("First alignment")),
-    ("realignment", say("Realignment")),
-    ("delegates", say("Delegates")),
-    ("worksheet", say("Worksheet")),
-    ("report", say("Report")),
-    ("done", say("Done")),
-)
+STAGES = tuple(LABELS.items())  # of a chair's evening, in order: what a hold can name
 _ORDER = {stage: index for index, (stage, _) in enumerate(STAGES)}
 _USUAL_MINUTES = {  # of the night's clock, somewhat above the usual length of each part of an evening
     "doors": 60,
@@ -69,7 +60,7 @@ class Doing(Protocol):
         """The stage's id."""
 
     @property
-    def mistakes(self) -> Sequence[Any]:
+    def mistakes(self) -> Sequence[Mistake]:
         """What went wrong so far."""
 
     def act(self, action: str, fields: Mapping[str, str], at_ms: int, world: Any) -> None:
@@ -98,13 +89,11 @@ class Seat:
     precinct: PrecinctScript | None = None
     person: int | None = None  # whose name stands elsewhere; None: nobody sits here
     bot: bool = False  # plays while nobody sits here
-    joined_ms: int = 0
     devices: int = 0  # pages open now
     hand: bool = False
     hand_since_ms: int = 0
     stage: str = ""
     stage_since_ms: int = 0
-    acts: int = 0
     last_act_ms: int = 0
     notices: list[Notice] = field(default_factory=list)
     held: bool = False
@@ -158,7 +147,6 @@ class LobbyRow:
     role: str
     precinct: str
     joined_wall_ms: int
-    joined_ms: int
     left_wall_ms: int | None
     connected: bool
 
@@ -175,7 +163,6 @@ class Stay:
 @dataclass(slots=True)
 class _Person:
     seat: str
-    joined_ms: int
     joined_wall_ms: int
     left_wall_ms: int | None = None
     stays: list[Stay] = field(default_factory=list)  # seats held, in order; a seat may come again
@@ -350,8 +337,7 @@ class Room:
             return
         person = int(data["person"])
         seat.person = person
-        seat.joined_ms = event.at_ms
-        self.people[person] = _Person(seat.id, event.at_ms, event.wall_ms)
+        self.people[person] = _Person(seat.id, event.wall_ms)
         self.newest_person = max(self.newest_person, person)
         self._sits(seat, event.at_ms)
         if data.get("catch_up"):
@@ -362,23 +348,20 @@ class Room:
         """The seat of this name, made if it was not there: "chair-3" has the script's third precinct."""
         if name in self.seats:
             return self.seats[name]
-        role, _, number = name.rpartition("-")
-        if role not in ROLES or not number.isdecimal() or not 1 <= int(number) <= 999:
+        named = _role_and_number(name)
+        if named is None:
             return None
+        role, number = named
         precinct = None
         doing: Doing
         if role in AT_A_PRECINCT:
-            if int(number) > len(self.script.sites):
+            if number > len(self.script.sites):
                 return None
-            precinct = self.script.sites[int(number) - 1]
+            precinct = self.script.sites[number - 1]
         if role == "chair" and precinct is not None:
-            from simulation.rehearsal.chair import ChairSeat
-
             doing = ChairSeat(precinct, name)
             self.hotline.take_out(precinct.site)
         elif role == "checkin" and precinct is not None:
-            from simulation.rehearsal.checkin import CheckinSeat
-
             doing = CheckinSeat(precinct, name)
         elif role == "operator":
             doing = OperatorDesk(name, self)
@@ -386,7 +369,7 @@ class Room:
             doing = EntryDesk(name, self)
         else:
             doing = ReviewDesk(name, self)
-        seat = Seat(name, role, doing, precinct, joined_ms=at_ms, stage=doing.stage, stage_since_ms=at_ms)
+        seat = Seat(name, role, doing, precinct, stage=doing.stage, stage_since_ms=at_ms)
         self.seats[name] = seat
         return seat
 
@@ -452,7 +435,6 @@ class Room:
     def _acted(self, seat: Seat, data: Mapping[str, Any], at_ms: int) -> None:
         if seat.held or self.ended:
             return
-        seat.acts += 1
         seat.last_act_ms = at_ms
         seat.notes_authors()
         seat.actor = BOT if data.get("bot") else NOBODY if seat.person is None else seat.person
@@ -539,11 +521,11 @@ class Room:
         if kind == "acted" and data.get("step") and not self._offers(seat, str(data["step"]), str(data["action"])):
             return say("This was for something that is over by now, so it was not done.")
         if kind == "reassigned":
-            to = str(data.get("to", ""))
-            role, _, number = to.rpartition("-")
-            if to not in self.seats and (role not in ROLES or not number.isdecimal() or not 1 <= int(number) <= 999):
+            named = _role_and_number(str(data.get("to", "")))
+            if named is None:
                 return say("There is no such seat.")
-            if role in AT_A_PRECINCT and int(number) > len(self.script.sites):
+            role, number = named
+            if role in AT_A_PRECINCT and number > len(self.script.sites):
                 return say("This night has {count} precincts to rehearse.", count=len(self.script.sites))
         if kind == "inject" and data.get("id") not in self.injects:
             return say("There is no such inject.")
@@ -699,7 +681,6 @@ class Room:
                     role=seat.role if seat else "",
                     precinct=self.precinct_of(seat) if seat else "",
                     joined_wall_ms=person.joined_wall_ms,
-                    joined_ms=person.joined_ms,
                     left_wall_ms=person.left_wall_ms,
                     connected=seat is not None and seat.devices > 0,
                 )
@@ -750,6 +731,14 @@ class Room:
         precinct = self.seats[seat].precinct
         assert precinct is not None  # only seats at a precinct report
         return precinct
+
+
+def _role_and_number(seat: str) -> tuple[str, int] | None:
+    """What a seat's name says: "chair-3" is the third chair; None for what is no seat's name."""
+    role, _, number = seat.rpartition("-")
+    if role not in ROLES or not number.isdecimal() or not 1 <= int(number) <= 999:
+        return None
+    return role, int(number)
 
 
 def _texts(data: Mapping[str, Any]) -> dict[str, str]:

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +24,11 @@ from typing import TYPE_CHECKING, Any
 from simulation.errors import InputError
 from simulation.rehearsal import bots
 from simulation.rehearsal.event import ROOM, TRAINER, Event
+from simulation.rehearsal.injects import AT_A_PRECINCT
 from simulation.rehearsal.log import Log, wall_now_ms
-from simulation.rehearsal.room import AIDS, AT_A_PRECINCT, ROLES, BoardRow, LobbyRow, Room
+from simulation.rehearsal.room import AIDS, BoardRow, LobbyRow, Room
 from simulation.rehearsal.view import SeatView, Step, Text, say
+from simulation.scenario.inject import ROLES
 
 if TYPE_CHECKING:
     from simulation.night.setting import Setting
@@ -544,8 +547,9 @@ class Rehearsal:
         return found
 
 
+@contextmanager
 def read_only(where: str | Path) -> Iterator[tuple[Room, list[Event], Log]]:
-    """The room at the end of a log, its events and the log: for a debrief without a server. One item."""
+    """The room at the end of a log, its events and the log: for a debrief without a server."""
     if "://" not in str(where) and not Path(where).is_file():
         raise InputError(f"{where}: no such file")
     log = Log(where)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from simulation.rehearsal import citations
-from simulation.rehearsal.chair import ChairSeat, differences
+from simulation.rehearsal.chair import ChairSeat
 from simulation.rehearsal.checkin import CheckinSeat
+from simulation.rehearsal.figures import differences
 from simulation.rehearsal.seat import Mistake, Seat
 from simulation.rehearsal.view import Text, say, say_many
 from simulation.rehearsal.worksheet_steps import listed, of_groups
@@ -22,6 +23,7 @@ from simulation.scenario.values import MINUTE
 
 if TYPE_CHECKING:
     from simulation.rehearsal.desk import Work
+    from simulation.rehearsal.headquarters import Report
     from simulation.rehearsal.script import PrecinctScript
     from simulation.rehearsal.world import Figures
 
@@ -103,7 +105,7 @@ def text(value: Text | str | int) -> Text:
     return value if isinstance(value, Text) else Text("{value}", {"value": value})
 
 
-def score(seat: Seat, now_ms: int, held: Iterable[Any] = ()) -> tuple[Item, ...]:
+def score(seat: Seat, now_ms: int, held: Iterable[Report] = ()) -> tuple[Item, ...]:
     """The items of a seat at a precinct. `held`: headquarters' reports of this seat, in order, where there are any."""
     if isinstance(seat, ChairSeat):
         return _of_chair(seat, now_ms, tuple(held))
@@ -158,7 +160,7 @@ def valid(figures: Figures, precinct: PrecinctScript) -> bool:
 # The chair
 
 
-def _of_chair(seat: ChairSeat, now_ms: int, held: tuple[Any, ...]) -> tuple[Item, ...]:
+def _of_chair(seat: ChairSeat, now_ms: int, held: tuple[Report, ...]) -> tuple[Item, ...]:
     frozen = _frozen(seat)
     found = [_decisions(seat), frozen]
     wrong_n = say("the wrong N") if frozen.result == "wrong" else None
@@ -299,7 +301,7 @@ def _signatures(seat: ChairSeat) -> Item:
     )
 
 
-def _first_valid_ms(seat: ChairSeat, held: tuple[Any, ...]) -> int | None:
+def _first_valid_ms(seat: ChairSeat, held: tuple[Report, ...]) -> int | None:
     """When headquarters had a report in which its checks find nothing."""
     if held:
         times = [one.at_ms for one in held if valid(one.said, seat.precinct)]
@@ -308,7 +310,7 @@ def _first_valid_ms(seat: ChairSeat, held: tuple[Any, ...]) -> int | None:
     return min(times, default=None)
 
 
-def _valid_report(seat: ChairSeat, now_ms: int, held: tuple[Any, ...]) -> Item:
+def _valid_report(seat: ChairSeat, now_ms: int, held: tuple[Report, ...]) -> Item:
     """From the signed worksheet on; a time is told, and not judged."""
     began = seat.since_ms.get("report")
     at = _first_valid_ms(seat, held)
@@ -357,7 +359,7 @@ def _fallback(seat: ChairSeat, now_ms: int) -> Item:
     return Item("fallback", label, result, value, right, citations.FALLBACK)
 
 
-def _caught(seat: ChairSeat, held: tuple[Any, ...]) -> Item:
+def _caught(seat: ChairSeat, held: tuple[Report, ...]) -> Item:
     """Errors in the numbers that were put right before the result was released: by the chair, or by headquarters."""
     released = max((one.released_ms for one in held if one.released_ms is not None), default=None)
     errors = [mistake for mistake in seat.mistakes if mistake.kind in IN_THE_NUMBERS]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from simulation.errors import InputError
 from simulation.rehearsal import cases
 from simulation.rehearsal.cases import Case
 from simulation.rehearsal.view import Text, say
+from simulation.rehearsal.world import Figures
 from simulation.rules import Status, outcomes
 from simulation.rules.law import is_viable, threshold
 from simulation.scenario.values import MINUTE
@@ -37,6 +37,7 @@ _NAMES_OF_PEOPLE = (
     *("Alma", "Ben", "Carla", "David", "Elena", "Frank", "Grace", "Hugo", "Ida", "Jorge", "Kim", "Lena"),
     *("Marta", "Noah", "Olga", "Pedro", "Quinn", "Rosa", "Sam", "Tina", "Uli", "Vera", "Walt", "Ximena"),
 )
+_NEXT_NAME = 7  # from one to the next; it shares no divisor with the number of names, so that nobody comes twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,11 @@ class PrecinctScript:
         return self.rules == "2016"
 
     @property
+    def figures(self) -> Figures:
+        """What the room really did, as a report without an error says it."""
+        return Figures(self.attendance, {} if self.ballot else self.first, self.final, self.award)
+
+    @property
     def count_is_off(self) -> bool:
         """Whether the first count has more people than checked in."""
         return sum(self.counts[0]) != self.attendance
@@ -142,11 +148,6 @@ class Script:
     begins_ms: int  # of the night's clock
     call_to_order_ms: int
     speed: float
-
-    @cached_property
-    def by_id(self) -> Mapping[str, PrecinctScript]:
-        """The sites by their id in the roster."""
-        return {site.id: site for site in self.sites}
 
     @property
     def ends_ms(self) -> int:
@@ -266,40 +267,25 @@ def _precinct(setting: Setting, number: int, length: Length, arrives: list[int],
     groups = tuple(setting.groups[i] for i in kept)
     first = {setting.groups[i]: first_row[i] for i in kept}
     final = {setting.groups[i]: final_row[i] for i in kept}
-    goal = 0 if setting.ballot else threshold(delegates, attendance)
-    if setting.ballot:
-        viable: tuple[str, ...] = ()
-        at_end: tuple[str, ...] = ()
-        awards: tuple[Mapping[str, int], ...] = ({},)
-        award: Mapping[str, int] = {}
-        tied: tuple[str, ...] = ()
-        places, swing, status = 0, 0, Status.EXACT
-    else:
-        viable = tuple(group for group in groups if is_viable(first[group], delegates, attendance))
-        at_end = tuple(group for group in groups if is_viable(final[group], delegates, attendance))
-        found = outcomes([final[group] for group in groups], delegates, attendance)
-        awards = tuple(dict(zip(groups, one, strict=True)) for one in found.awards or found.by_policy or ())
-        awards = awards or (dict.fromkeys(groups, 0),)
-        award = {setting.groups[i]: seats_row[i] for i in kept}
-        award = award if award in awards else awards[0]
-        tied = tuple(groups[i] for i in found.tied)
-        places, swing, status = found.places if tied else 0, found.swing, found.status
-        settled = dict(zip(groups, found.settled, strict=True))
-    favored = tuple(group for group in tied if award[group] == settled[group] + max(swing, 0)) if tied else ()
+    given = {setting.groups[i]: seats_row[i] for i in kept}
+    law = _OF_A_BALLOT if setting.ballot else _award(delegates, attendance, first, final, given)
     miscounted = drawn(1, 3, _MISCOUNT) == 1 and attendance >= 4
-    people = [_NAMES_OF_PEOPLE[(drawn(0, len(_NAMES_OF_PEOPLE) - 1, _NAMES) + 7 * i) % 24] for i in range(24)]
-    one_more = tuple(dict.fromkeys(people))
-    at_door = _at_door(one_more, max(2, attendance // 15), roster.capacity.tolist()[number], attendance)
+    names = len(_NAMES_OF_PEOPLE)
+    begin = drawn(0, names - 1, _NAMES)
+    people = [_NAMES_OF_PEOPLE[(begin + _NEXT_NAME * i) % names] for i in range(names)]
+    at_door = _at_door(people, max(2, attendance // 15), roster.capacity.tolist()[number], attendance)
     turn = drawn(0, 2, _CASES)
     at_door = [case.turned(drawn(0, 3, _TURN, i)) for i, case in enumerate(at_door[turn:] + at_door[:turn])]
     seven = cases.line_at_seven(waiting=max(2, attendance // 12)).turned(drawn(0, 2, _TURN, 20))
     requests = (
-        [] if setting.ballot or delegates == 1 else _requests(groups, first, final, viable, at_end, rules == "2016")
+        []
+        if setting.ballot or delegates == 1
+        else _requests(groups, first, final, law.viable, law.viable_at_end, rules == "2016")
     )
-    after = [cases.latecomer(person=one_more[6]), cases.leaves_early(people=min(2, attendance))]
+    after = [cases.latecomer(person=people[6]), cases.leaves_early(people=min(2, attendance))]
     return PrecinctScript(
         id=roster.ids[number],
-        code=f"{number + 1:04d}",
+        code=roster.code(number),
         county=roster.counties[number],
         precinct=roster.precincts[number],
         site=number,
@@ -309,21 +295,21 @@ def _precinct(setting: Setting, number: int, length: Length, arrives: list[int],
         groups=groups,
         first=first,
         final=final,
-        threshold=goal,
-        viable=viable,
-        viable_at_end=at_end,
-        awards=awards,
-        award=award,
-        tied=tied,
-        places=places,
-        swing=swing,
-        luckier=favored,
-        status=status,
+        threshold=law.threshold,
+        viable=law.viable,
+        viable_at_end=law.viable_at_end,
+        awards=law.awards,
+        award=law.award,
+        tied=law.tied,
+        places=law.places,
+        swing=law.swing,
+        luckier=law.luckier,
+        status=law.status,
         counts=_counts(attendance, drawn(1, 3, _MISCOUNT, 1) if miscounted else 0, drawn(0, 6, _TABLES)),
         tellers=_told(first, drawn(0, 99, _TELLER)),
         tellers_at_end=_told(final, drawn(0, 99, _TELLER, 1), attendance),
         pin=f"{drawn(0, 999_999, _PIN):06d}",
-        captains={group: one_more[-1 - i % len(one_more)] for i, group in enumerate(groups)},
+        captains={group: people[-1 - i % names] for i, group in enumerate(groups)},
         at_door=tuple(at_door[: length.door_cases]),
         at_check_in=tuple(at_door[: length.door_cases + 2]),
         line_at_seven=seven,
@@ -339,6 +325,49 @@ def _precinct(setting: Setting, number: int, length: Length, arrives: list[int],
         enters=tuple(enters),
         call_to_order_ms=setting.call_to_order,
         sheets=_split(attendance, 2 if attendance < 60 else 3, drawn(0, 6, _TABLES, 1)),
+    )
+
+
+class _ByLaw(NamedTuple):
+    """What the law says of a precinct's groups, as in `PrecinctScript`."""
+
+    threshold: int
+    viable: tuple[str, ...]
+    viable_at_end: tuple[str, ...]
+    awards: tuple[Mapping[str, int], ...]
+    award: Mapping[str, int]
+    tied: tuple[str, ...]
+    places: int
+    swing: int
+    luckier: tuple[str, ...]
+    status: Status
+
+
+_OF_A_BALLOT = _ByLaw(0, (), (), ({},), {}, (), 0, 0, (), Status.EXACT)  # nobody is elected
+
+
+def _award(
+    delegates: int, attendance: int, first: Mapping[str, int], final: Mapping[str, int], given: Mapping[str, int]
+) -> _ByLaw:
+    """What the law makes of two alignments. `given`: the award of the simulated night, which stands where it is one."""
+    groups = tuple(final)
+    found = outcomes(list(final.values()), delegates, attendance)
+    awards = tuple(dict(zip(groups, one, strict=True)) for one in found.awards or found.by_policy or ())
+    awards = awards or (dict.fromkeys(groups, 0),)
+    award = given if given in awards else awards[0]
+    tied = tuple(groups[i] for i in found.tied)
+    settled = dict(zip(groups, found.settled, strict=True))
+    return _ByLaw(
+        threshold=threshold(delegates, attendance),
+        viable=tuple(group for group in groups if is_viable(first[group], delegates, attendance)),
+        viable_at_end=tuple(group for group in groups if is_viable(final[group], delegates, attendance)),
+        awards=awards,
+        award=award,
+        tied=tied,
+        places=found.places if tied else 0,
+        swing=found.swing,
+        luckier=tuple(group for group in tied if award[group] == settled[group] + max(found.swing, 0)),
+        status=found.status,
     )
 
 

@@ -84,14 +84,12 @@ class Seat:
         self.seat = seat
         self.stage = self.order()[0]
         self.since_ms: dict[str, int] = {}  # when each stage was entered first
-        self.left_ms: dict[str, int] = {}  # and left last
         self.typed: dict[str, dict[str, str]] = {}  # by step and field
         self.mistakes: list[Mistake] = []
         self.answers: dict[str, str] = {}  # of cases, by their id: the first one counts
         self.waiting: list[Case] = []  # cases that interrupt
         self.told: tuple[Text, ...] = ()  # the consequence of the last action ...
         self.told_at = ""  # ... and the step that it was of
-        self.acts = 0
         self.skipped: tuple[str, ...] = ()  # stages that were over when this person came
 
     def order(self) -> tuple[str, ...]:
@@ -135,7 +133,6 @@ class Seat:
         step = next((one for one in self.steps(at_ms, world) if any(b.action == action for b in one.buttons)), None)
         if step is None:
             return
-        self.acts += 1
         self.since_ms.setdefault(self.stage, at_ms)
         texts = self.typed.setdefault(step.id, {})
         for field in step.fields:
@@ -231,8 +228,6 @@ class Seat:
 
     def go(self, stage: str, at_ms: int) -> None:
         """Enter a stage."""
-        if stage != self.stage:
-            self.left_ms[self.stage] = at_ms
         self.stage = stage
         self.since_ms.setdefault(stage, at_ms)
 

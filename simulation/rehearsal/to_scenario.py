@@ -18,7 +18,8 @@ from typing import Any
 import tomli_w
 
 from simulation.errors import InputError
-from simulation.rehearsal.debrief import Debrief, Observed
+from simulation.rehearsal.debrief import Debrief
+from simulation.rehearsal.observed import Observed
 from simulation.scenario import library, load
 from simulation.scenario.reference import toml_value
 

@@ -20,6 +20,10 @@ class Figures:
     final: Mapping[str, int]
     delegates: Mapping[str, int]
 
+    def rows(self) -> dict[str, Mapping[str, int]]:
+        """The counts by group, under the names that fields begin with."""
+        return {"first": self.first_alignment, "final": self.final, "delegates": self.delegates}
+
 
 @dataclass(frozen=True, slots=True)
 class Telephone:
@@ -27,7 +31,6 @@ class Telephone:
 
     state: Literal["idle", "dialing", "busy", "waiting", "talking", "ended"]
     since_ms: int
-    ahead: int = 0  # callers before this one, where it waits; nobody tells a caller, but a trainer may
     with_whom: Text | None = None  # who answered
     ended_as: Text | None = None
     taken: bool | None = None  # of an ended call: whether what was read aloud was typed; None: as far as one knows

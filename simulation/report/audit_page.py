@@ -15,7 +15,7 @@ from simulation.report import plot
 from simulation.report.chapter import Chapter, KeyNumber, Panel, Table
 from simulation.report.pages import page as rendered
 from simulation.report.plot import Picture
-from simulation.report.words import capitalized, number, percent, plural
+from simulation.words import capitalized, number, percent, plural
 
 NAME, LINE, BAR, GAP = 20, 18, 14, 16  # heights in the picture: a kind's name, a line of meaning, its bar, what follows
 COUNT = 56  # at the right, for the number

@@ -15,7 +15,7 @@ from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, KeyNumber, Panel, Table
 from simulation.report.pages import page as rendered
 from simulation.report.plot import Sheet, color
-from simulation.report.words import DASH, JOINED, MINUS, THIN, capitalized, clock, duration, number, plural, spelled
+from simulation.words import DASH, JOINED, MINUS, THIN, capitalized, clock, duration, number, plural, spelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from simulation.report import plot
 from simulation.report.chapter import Chapter, Panel, Table, range_name
 from simulation.report.forecast import Forecast, Row
 from simulation.report.plot import Sheet, color
-from simulation.report.words import number, percent, percent_range, plural
+from simulation.words import number, percent, percent_range, plural
 
 NAMES = {  # in the order of the bar; the colors are named as the channels are
     Channel.APP: "by app",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from simulation.report.plot import Key, Picture
-from simulation.report.words import DASH, JOINED
+from simulation.words import DASH, JOINED
 
 if TYPE_CHECKING:
     from simulation.report.forecast import Forecast

@@ -11,7 +11,8 @@ from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, Panel, Table, fan_key, range_name, usual_name, with_range
 from simulation.report.forecast import NEVER, Band, Forecast, Row
 from simulation.report.plot import Sheet, color
-from simulation.report.words import (
+from simulation.scenario.values import MINUTE
+from simulation.words import (
     DASH,
     capitalized,
     clock,
@@ -23,7 +24,6 @@ from simulation.report.words import (
     plural,
     spelled,
 )
-from simulation.scenario.values import MINUTE
 
 WORST = 10
 MILLION = 1_000_000

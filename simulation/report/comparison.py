@@ -19,8 +19,8 @@ from simulation.report.chapter import Chapter, KeyNumber, Panel, Table
 from simulation.report.forecast import ENOUGH_NIGHTS, Band, band
 from simulation.report.pages import page as rendered
 from simulation.report.plot import Picture, Sheet, color
-from simulation.report.words import JOINED, MINUS, THIN, capitalized, clock, number, percent, percent_range, plural
 from simulation.scenario.values import HOUR, MINUTE
+from simulation.words import JOINED, MINUS, THIN, capitalized, clock, number, percent, percent_range, plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

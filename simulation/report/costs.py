@@ -11,8 +11,8 @@ from simulation.report.chapter import Chapter, Panel, Table, range_name, usual_n
 from simulation.report.checkin import bad_night
 from simulation.report.forecast import Band, Forecast, Row
 from simulation.report.plot import Sheet
-from simulation.report.words import DASH, THIN, number, plural
 from simulation.scenario.values import HOUR
+from simulation.words import DASH, THIN, number, plural
 
 CENTS = 100
 HOURS = f"{THIN}h"

@@ -11,9 +11,9 @@ from simulation.report import plot
 from simulation.report.chapter import Chapter, Panel, Table, range_name, usual_name, with_range
 from simulation.report.forecast import Band, Forecast, Row
 from simulation.report.plot import Sheet, color
-from simulation.report.words import DASH, THIN, number, percent, percent_range, plural
 from simulation.rules.sde import NANO
 from simulation.rules.straw_poll import Certification, Standing, certify
+from simulation.words import DASH, THIN, number, percent, percent_range, plural
 
 CAUSES = ("wrong on the worksheet", "right on the worksheet, typed wrongly")
 FALSE_ALARMS = "right, but stopped all the same"

@@ -20,8 +20,8 @@ from simulation.report.chapter import Chapter, KeyNumber, Panel, Table
 from simulation.report.pages import page as rendered
 from simulation.report.plot import Sheet, color
 from simulation.report.story import Evening, calls_of, events_of, left_queue
-from simulation.report.words import NIGHT_ENDS, capitalized, clock, clock_and_day, duration, number, plural
 from simulation.scenario.values import HOUR, MINUTE
+from simulation.words import NIGHT_ENDS, capitalized, clock, clock_and_day, duration, number, plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,8 @@ from simulation.report import plot
 from simulation.report.chapter import Chapter, Panel, Table, fan_key, range_name, usual_name, with_range
 from simulation.report.forecast import Band, Forecast, Row
 from simulation.report.plot import Sheet, color
-from simulation.report.words import (
+from simulation.scenario.values import HOUR, MINUTE
+from simulation.words import (
     DASH,
     clock,
     duration,
@@ -22,7 +23,6 @@ from simulation.report.words import (
     percent_range,
     plural,
 )
-from simulation.scenario.values import HOUR, MINUTE
 
 SHORT_HOLD = 5 * MINUTE  # a worst hold below it is no story
 MILLION = 1_000_000

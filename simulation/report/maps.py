@@ -18,8 +18,8 @@ from typing import Any
 from simulation.report.chapter import Cell, Chapter, Panel, Table
 from simulation.report.forecast import NEVER, Forecast
 from simulation.report.plot import Picture
-from simulation.report.words import clock, duration, number, plural
 from simulation.scenario.values import MINUTE
+from simulation.words import clock, duration, number, plural
 
 WORST = 10  # in the table where there is no map
 MARKED = 3  # on a map

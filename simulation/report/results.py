@@ -11,7 +11,8 @@ from simulation.report import plot
 from simulation.report.chapter import Cell, Chapter, Panel, Table, fan_key, range_name, usual_name, with_range
 from simulation.report.forecast import Band, Forecast
 from simulation.report.plot import Sheet, color
-from simulation.report.words import (
+from simulation.scenario.values import FULL_SHARE, MINUTE
+from simulation.words import (
     DASH,
     JOINED,
     THIN,
@@ -26,7 +27,6 @@ from simulation.report.words import (
     plural,
     spelled,
 )
-from simulation.scenario.values import FULL_SHARE, MINUTE
 
 ASKED_AT = 14  # on the grid: 22:30 where the call to order is at 19:00, the hour of the late news
 VISIBLY = 20  # held and released differ where the medians lie more than a twentieth of the sites apart

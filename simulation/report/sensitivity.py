@@ -14,7 +14,7 @@ from simulation.report import plot
 from simulation.report.chapter import Chapter, KeyNumber, Panel, Table
 from simulation.report.pages import page as rendered
 from simulation.report.plot import Sheet, color
-from simulation.report.words import DASH, JOINED, THIN, number, percent, plain, plural, spelled
+from simulation.words import DASH, JOINED, THIN, number, percent, plain, plural, spelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -26,7 +26,7 @@ from simulation.report.checkin import size_names
 from simulation.report.comparison import typeset
 from simulation.report.pages import page as rendered
 from simulation.report.plot import Sheet, color
-from simulation.report.words import capitalized, clock, duration, number, percent, plural
+from simulation.words import capitalized, clock, duration, number, percent, plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

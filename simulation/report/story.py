@@ -14,9 +14,9 @@ from simulation.night.events import Event
 from simulation.night.order import Call, Channel, Kind, Outcome, Rank
 from simulation.night.outcome import Called, Night
 from simulation.night.summary import quantile
-from simulation.report.words import capitalized, clock, clock_and_day, duration, number, plain, plural, site_name
 from simulation.rules.audit import KINDS, explain
 from simulation.scenario.values import MINUTE
+from simulation.words import capitalized, clock, clock_and_day, duration, number, plain, plural, site_name
 
 LATE = 5 * MINUTE  # a start this much after the hour is worth a reason
 SLOW = 30 * MINUTE  # so much longer than usual in the room, too

@@ -19,8 +19,8 @@ from simulation.report.comparison import typeset
 from simulation.report.forecast import ENOUGH_NIGHTS
 from simulation.report.pages import page as rendered
 from simulation.report.plot import Sheet, color
-from simulation.report.words import DASH, capitalized, plural
 from simulation.scenario.values import DAY, HOUR, MINUTE, format_clock
+from simulation.words import DASH, capitalized, plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

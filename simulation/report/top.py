@@ -6,7 +6,7 @@ from simulation.night.order import Channel
 from simulation.report.chapter import KeyNumber
 from simulation.report.checkin import lines_gone
 from simulation.report.forecast import Forecast
-from simulation.report.words import clock, clock_and_day, clock_range, duration, duration_range, number, plural
+from simulation.words import clock, clock_and_day, clock_range, duration, duration_range, number, plural
 
 
 def key_numbers(forecast: Forecast) -> list[KeyNumber]:

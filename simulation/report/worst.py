@@ -8,7 +8,7 @@ from simulation.report.basis import RUN_FILE
 from simulation.report.chapter import Chapter, Panel, Story
 from simulation.report.forecast import Forecast, Row
 from simulation.report.story import LATE, in_short
-from simulation.report.words import clock, duration, site_name, spelled
+from simulation.words import clock, duration, site_name, spelled
 
 
 def chapter(forecast: Forecast) -> Chapter | None:

@@ -62,6 +62,10 @@ class Roster:
         """What it is and how large, without its thousands of rows."""
         return f"<Roster: {self.source}, {len(self):,} sites, {int(self.attendance.sum()):,} people>"
 
+    def code(self, number: int) -> str:
+        """What log-ins, reports and packets call a site: its number, counted from 1, all of one length."""
+        return f"{number + 1:0{max(4, len(str(len(self))))}d}"
+
     def csv(self) -> str:
         """The roster as the text of a CSV file that `read` turns into this roster again."""
         text = io.StringIO()

@@ -32,7 +32,7 @@ Written from the schema by `make docs`; a test fails when it is not up to date.
 A scenario is a TOML file. `caucus new FILE` writes one to start from, together with `scenario.schema.json`, by which
 editors complete and check keys. What a file does not say comes from the night that it `extends`, in the end from
 `baseline`: sections are laid over each other key by key; lists, distributions and ranges are replaced as a whole.
-`--set KEY=VALUE` on the command line goes before the file: `--set hotline.operators=80` sets every shift,
+`--set KEY=VALUE` on the command line overrides the file: `--set hotline.operators=80` sets every shift,
 `--set 'app.tries={ low = 0.2, high = 0.3 }'` a range.
 
 ## Kinds of values

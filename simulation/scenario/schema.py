@@ -120,7 +120,7 @@ class Preference(Section):
     """Whom people stand for at first alignment."""
 
     candidates: Annotated[dict[str, int], BeforeValidator(_weights)] = Field(
-        description="Statewide weights. A roster's own first_NAME columns go before them."
+        description="Statewide weights. A roster's own first_NAME columns override them."
     )
     second: Annotated[dict[str, int] | None, BeforeValidator(_weights)] = Field(
         None,
@@ -134,7 +134,7 @@ class Checkin(Section):
     """The line at the door."""
 
     arrivals: ShareDistribution = Field(description="When people come, from doors (0) to the call to order (1).")
-    stations: OptionalPositive = Field(None, description="Check-in stations of each precinct, before the roster's.")
+    stations: OptionalPositive = Field(None, description="Check-in stations of each precinct; overrides the roster's.")
     on_list: DurationDistribution = Field(description="Service time of a person on the list.")
     registering: ShareDistribution = Field(description="A precinct's share of new or changed registrations.")
     registration: DurationDistribution = Field(description="Service time of a new or changed registration.")
@@ -537,8 +537,13 @@ class Inject(Section):
         default_factory=dict,
         description="Its numbers: `minutes`, and `calls_per_hour` of calls or `percent` of operators.",
     )
-    share: Share = Field(FULL_SHARE, description="For so many of those whom it could be for.")
-    roles: list[Role] = Field(default_factory=list, description=f"For whom: {', '.join(ROLES)}. Empty: the chairs.")
+    share: Share = Field(
+        FULL_SHARE, description="For so many of those whom it could be for, by lot; a card's own share is not used."
+    )
+    roles: list[Role] = Field(
+        default_factory=list,
+        description=f"For whom: {', '.join(ROLES)}. Empty: those of the card that it `uses`, else the chairs.",
+    )
     title: StrictStr | None = Field(None, description="Its name in the trainer's deck.")
     message: StrictStr | None = Field(None, description="What people are told.")
     expected: StrictStr | None = Field(None, description="What they should do.")

@@ -166,11 +166,12 @@ class ReplayShown:
         self._speed, self._playing = 4, False
         self._looked = time.monotonic()
         self._sent = Sent()
+        self._anew: asyncio.Future[Room] | None = None  # on the way back: the room as it was before anybody came
 
     @property
     def beat_s(self) -> float:
         """How soon the page should be looked at again."""
-        behind = self._room.now_ms < min(self._at_ms, self.ends_ms)
+        behind = self._anew is not None or self._room.now_ms < min(self._at_ms, self.ends_ms)
         return FRAME_S if self._playing or behind else BEAT_S
 
     def _go_on(self) -> None:
@@ -179,8 +180,14 @@ class ReplayShown:
             self._at_ms += (now - self._looked) * 1000 * self._rehearsal.script.speed * self._speed
         self._looked = now
         self._at_ms = min(self._at_ms, self.ends_ms)
-        if self._at_ms < self._room.now_ms - 1000:  # back: from the beginning
-            self._room, self._next = self._rehearsal.replay(), 0
+        if self._anew is None and self._at_ms < self._room.now_ms - 1000:  # back: from the beginning
+            # in a thread: a room takes so long to make that everybody else's pages would wait
+            self._anew = asyncio.get_running_loop().run_in_executor(None, self._rehearsal.replay)
+        if self._anew is not None:
+            if not self._anew.done():
+                return
+            anew, self._anew = self._anew, None
+            self._room, self._next = anew.result(), 0
         while self._next < len(self._events) and self._events[self._next].at_ms <= self._at_ms:
             if time.monotonic() > now + BUDGET_S:
                 return
@@ -239,7 +246,7 @@ class ReplayShown:
                 self._at_ms = float(self.begins_ms)
             self._playing = True
         elif does == "stop":
-            self._playing, self._at_ms = False, float(self._room.now_ms)
+            self._playing, self._at_ms = False, min(self._at_ms, float(self._room.now_ms))
         elif does == "speed" and number in map(str, FASTEST):
             self._speed = int(number)
         elif does == "back":
@@ -286,7 +293,7 @@ async def replay_live(socket: WebSocket) -> None:
             replay.start_at(int(at))
         return replay
 
-    await live(socket, "trainer", shown, 0.1)
+    await live(socket, "trainer", shown, 0.1, in_thread=True)
 
 
 # Another way it could have gone

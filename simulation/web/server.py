@@ -25,8 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from simulation.errors import InputError
-from simulation.rehearsal.room import ROLES
 from simulation.rehearsal.view import Text
+from simulation.scenario.inject import ROLES
 from simulation.web import render, words
 from simulation.web.limits import Limit
 from simulation.web.live import Client, Clients, Shown
@@ -359,8 +359,10 @@ async def live(
     kind: Kind,
     made: Callable[[Served, str, str], Shown],
     pause_s: float = SEAT_PAUSE_S,
+    *,
+    in_thread: bool = False,
 ) -> None:
-    """Serve a page's socket to whom its token belongs."""
+    """Serve a page's socket to whom its token belongs. `in_thread`: what is shown takes long to make."""
     site: Site = socket.app.state.site
     token = socket.path_params["token"]
     known = site.by_token(token)
@@ -369,7 +371,8 @@ async def live(
         await socket.close(4404)
         return
     served = known[0]
-    shown = made(served, token, site.language(socket, served))
+    language = site.language(socket, served)
+    shown = await asyncio.to_thread(made, served, token, language) if in_thread else made(served, token, language)
     client = Client(socket, shown, kind, token, pause_s)
     client.seat = served.rehearsal.seat_of(token) if kind == "seat" else None
     await served.clients.serve(client, token if kind == "seat" else "")

@@ -16,10 +16,11 @@ import matplotlib as mpl
 import polars as pl
 import pytest
 
+from simulation import words
 from simulation.experiment.precincts import over_all_nights, worst_nights
 from simulation.night import play_night
 from simulation.night.summary import summarize
-from simulation.report import channels, checkin, costs, errors, hotline, plot, render, results, top, words, worst
+from simulation.report import channels, checkin, costs, errors, hotline, plot, render, results, top, worst
 from simulation.report.chapter import Cell
 from simulation.report.forecast import Forecast
 from simulation.roster import synthesize

@@ -17,9 +17,9 @@ from simulation.report import maps, plot
 from simulation.report.chapter import Table
 from simulation.report.forecast import NEVER, Forecast
 from simulation.report.maps import County
-from simulation.report.words import THIN
 from simulation.scenario import Scenario, load
 from simulation.scenario.values import HOUR, MINUTE
+from simulation.words import THIN
 
 HEADER = "county,precinct,attendance,delegates,fips\n"
 

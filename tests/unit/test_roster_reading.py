@@ -291,3 +291,14 @@ def test_preferences_that_do_not_add_up_are_told(tmp_path: Path) -> None:
     assert roster.preference is not None
     assert roster.preference.tolist() == [[10, 30], [10, 0]]
     assert "first_<candidate>: the counts do not add up to the attendance of 1 site" in roster.notes
+
+
+def test_the_codes_of_a_nights_sites_are_all_of_one_length_satellites_too(tmp_path: Path) -> None:
+    header = "county,precinct,kind,delegates,attendance,district\n"
+    satellites = "In-state CD1,Abroad,satellite,,40,1\nIn-state CD1,Afar,satellite,,40,1\n"
+    for sites, expected in ((3, ("0001", "0003")), (9_999, ("0001", "9999")), (10_000, ("00001", "10000"))):
+        precincts = "".join(f"Adair,P{number},,1,20,1\n" for number in range(sites - 2))
+        roster = roster_of(tmp_path, header + precincts + satellites)
+        codes = [roster.code(number) for number in range(len(roster))]
+        assert (codes[0], codes[-1], roster.satellite[-1]) == (*expected, 1)
+        assert codes == sorted(set(codes))

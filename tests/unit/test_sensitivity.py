@@ -18,8 +18,8 @@ from simulation.experiment.sensitivity import LUCK, OTHERS, Plan, Sensitivity, a
 from simulation.experiment.work import Unit
 from simulation.randomness import bits
 from simulation.report.sensitivity import page
-from simulation.report.words import percent
 from simulation.scenario import Scenario, load
+from simulation.words import percent
 
 SEED = 7
 Row = dict[str, Any]

@@ -9,6 +9,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Rate(NamedTuple):
+    """Of a token bucket: so many at once, and so many more each second."""
+
+    burst: int
+    per_s: float
+
+
+BY_ADDRESS, BY_DEVICE = Rate(60, 2.0), Rate(10, 0.2)  # attempts to log in, right or wrong
 
 
 class Buckets:
@@ -118,8 +129,19 @@ def is_suspicious(found: Mapping[str, Failures], known_device: bool) -> bool:
     return found["source"].count >= SUSPICIOUS
 
 
+def _shown(per_s: float) -> str:
+    return f"{per_s:g} a second" if per_s >= 1 else f"one in {1 / per_s:g} s"
+
+
 def locks_markdown() -> str:
-    """The table of the reference page."""
+    """What the reference page says of both."""
+    attempts = [
+        f"{who} has {rate.burst} at once, and then {_shown(rate.per_s)}"
+        for who, rate in (("an address", BY_ADDRESS), ("a device", BY_DEVICE))
+    ]
+    said = (
+        f"Every attempt counts, right or wrong: {'; '.join(attempts)}. Beyond that it is A06. Failures count besides:\n"
+    )
     rows = []
     for one in LOCKS.values():
         past = "none"
@@ -131,4 +153,4 @@ def locks_markdown() -> str:
         "| what is counted | most | within minutes | attempts past that | also where the user logged in before |",
         "|---|---|---|---|---|",
     )
-    return "\n".join((*head, *rows)) + "\n"
+    return "\n".join((said, *head, *rows)) + "\n"

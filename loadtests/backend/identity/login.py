@@ -24,7 +24,16 @@ from loadtests.backend.identity.addresses import limit_key, neighborhood
 from loadtests.backend.identity.devices import Devices
 from loadtests.backend.identity.hashing import Pins, matching_step
 from loadtests.backend.identity.journal import Failed, Journal, LoggedIn, LoggedOut, ms_of, now_ms, text_of
-from loadtests.backend.identity.limits import LOCKS, SUSPICIOUS, Buckets, Failures, is_suspicious, locked_for_ms
+from loadtests.backend.identity.limits import (
+    BY_ADDRESS,
+    BY_DEVICE,
+    LOCKS,
+    SUSPICIOUS,
+    Buckets,
+    Failures,
+    is_suspicious,
+    locked_for_ms,
+)
 from loadtests.backend.identity.roles import Session
 from loadtests.backend.identity.sessions import Sessions
 from loadtests.backend.pool import Pool, PoolBusyError
@@ -108,8 +117,8 @@ class Identity:
         self._reads = reads
         self._count = count
         self._pins = Pins(cost)
-        self._by_address = Buckets(burst=60, per_s=2)
-        self._by_device = Buckets(burst=10, per_s=0.2)
+        self._by_address = Buckets(*BY_ADDRESS)
+        self._by_device = Buckets(*BY_DEVICE)
         self._neighbors = Buckets(burst=NETWORK_FAILURES, per_s=FORGIVEN_PER_S)
         self._strangers = 0  # under way
         self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by network

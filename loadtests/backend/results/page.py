@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from simulation.report import plot
-from simulation.report.words import THIN, capitalized, number, percent, plural
+from simulation.words import THIN, capitalized, number, percent, plural
 
 if TYPE_CHECKING:
     from jinja2 import Environment

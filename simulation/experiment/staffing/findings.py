@@ -8,14 +8,13 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+from simulation.experiment.findings import WIDTH
 from simulation.experiment.staffing.confidence import CONFIDENCE
 from simulation.experiment.staffing.operators import busiest
 from simulation.experiment.staffing.result import Judged, StaffPlan
 from simulation.experiment.staffing.search import Unmet
 from simulation.experiment.staffing.targets import Part
-from simulation.report.words import clock, duration, percent, plain, plural
-
-WIDTH = 100
+from simulation.words import clock, duration, percent, plain, plural
 
 
 def result_text(found: StaffPlan, folder: Path | None) -> str:

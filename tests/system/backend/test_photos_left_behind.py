@@ -22,12 +22,12 @@ CRASHES = """
 import hashlib, os, signal, sys
 from dataclasses import replace
 from pathlib import Path
-from loadtests.backend import storage
+from loadtests.backend import photo_files, storage
 from loadtests.backend.writer import Writer
 from tests.unit.backend.evenings import command, evening, write
 
 database = storage.connect(sys.argv[1], Path(sys.argv[2]))
-writer, place = Writer(database), storage.place_photos
+writer, place = Writer(database), photo_files.place_photos
 
 def photo(content, site):
     file = database.photos / f"incoming-{content}"
@@ -40,7 +40,7 @@ def place_and_die(*given):
     os.kill(os.getpid(), signal.SIGKILL)
 
 write(writer, [*evening("0001"), photo("held", "0001")])
-storage.place_photos = place_and_die
+photo_files.place_photos = place_and_die
 orphan = photo("orphan", "0001")
 write(writer, [replace(orphan, body={**orphan.body, "correction": "a better light"})])
 """

@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from loadtests.backend.results import page as pages
 from loadtests.backend.results.snapshot import Election, Figures, Release
 from loadtests.backend.storage import Site
-from simulation.report.words import THIN
 from simulation.roster import synthesize
+from simulation.words import THIN
 
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 GROUPS = ("sanders", "buttigieg", "warren", "biden", "klobuchar", "yang", "steyer", "gabbard")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from loadtests.addresses import address, reach
 from loadtests.target.guards import Target
 from loadtests.target.launch import launched
-from loadtests.traffic.addresses import address, reach
 from simulation.cli import caucus
 from simulation.roster import synthesize
 from simulation.scenario import load

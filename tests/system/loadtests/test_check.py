@@ -19,6 +19,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from loadtests.accounts import Account, Accounts
 from loadtests.commands import loadtest
 from loadtests.contract import Ask, Outcome, Report, Session, Site, signed_in
 from loadtests.ledger import Ledger
@@ -26,7 +27,6 @@ from loadtests.target.check import Walk
 from loadtests.target.guards import allowed
 from loadtests.target.mapping import load_mapping
 from loadtests.target.sender import NoAnswerError, Sender
-from loadtests.users.accounts import Account, Accounts
 from simulation.cli import Caucus
 
 # import-mode=importlib puts no folder of tests on the path: the sample backend is loaded from its file

@@ -11,9 +11,11 @@ import os
 import shutil
 import stat
 import subprocess
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -117,10 +119,10 @@ def test_vegeta_itself_gets_the_night_accepted(place: Path) -> None:
     assert set(codes) <= {"200", "201", "401"}
 
 
-def played(script: Path, pins: Path) -> subprocess.CompletedProcess[str]:
+def played(script: Path, pins: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """By a stand-in of k6."""
     player = Path(__file__).with_name("k6_stand_in.mjs")
-    environment = os.environ | {"PINS": str(pins)}
+    environment = os.environ | {"PINS": str(pins)} | settings
     return subprocess.run(
         ["node", str(player), str(script)], check=False, capture_output=True, text=True, env=environment
     )
@@ -140,6 +142,7 @@ def script_for_nobody(place: Path) -> Path:
         ("user,role", "{},chair", "no column pin"),
         ("user,pin", "{},", "no PIN for "),
         ("user,pin,totp_secret", "{},314159,JBSWY3DPEHPK3PXP", "k6 plays no second factors"),
+        ("user,role,site,pin", "them-{},chair,elsewhere,314159", "no PIN for 0"),
     ],
 )
 def test_the_script_for_k6_does_not_begin_with_log_ins_that_must_fail(
@@ -176,6 +179,87 @@ def test_the_script_for_k6_signs_everybody_in_and_gets_the_night_accepted(place:
     accepted = Counter({name.rpartition(" ")[0]: count for name, count in told["night"].items() if name[-3:] != "401"})
     wrong = sum(1 for row in events if row.get("must_fail"))
     assert accepted == sent - Counter({"login": wrong})
+
+
+class Theirs(ThreadingHTTPServer):
+    """A backend that lets everybody in but for a PIN that is wrong, and takes everything; or one that is broken."""
+
+    def __init__(self, wrong_pin: int) -> None:
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.wrong_pin = wrong_pin  # the status that it is answered with
+        self.log_ins: list[dict[str, str]] = []
+        self.tokens: set[str] = set()
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Its answers."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Theirs
+
+    def do_GET(self) -> None:
+        """A page."""
+        self.answer(200)
+
+    def do_POST(self) -> None:
+        """A log-in, or a write."""
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.path == "/v1/login":
+            said = json.loads(body)
+            self.server.log_ins.append(said)
+            self.answer(self.server.wrong_pin if said["pin"] == "000000" else 200, {"token": f"of {said['user']}"})
+        else:
+            self.server.tokens.add(self.headers["Authorization"].removeprefix("Bearer "))
+            self.answer(201)
+
+    def answer(self, status: int, said: dict[str, str] | None = None) -> None:
+        """Say it."""
+        body = json.dumps(said or {}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def theirs(wrong_pin: int) -> Iterator[Theirs]:
+    with Theirs(wrong_pin) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node plays the script that k6 would play")
+@pytest.mark.parametrize(("wrong_pin", "is_right"), [(429, True), (503, False)])
+def test_the_script_for_k6_finds_people_whom_a_list_names_otherwise(
+    place: Path, script_for_nobody: Path, wrong_pin: int, is_right: bool
+) -> None:
+    people = json.loads((script_for_nobody / "people.json").read_text(encoding="utf-8"))
+    chairs = [one for one in people if one["role"] == "chair"]
+    names = {one["user"]: f"chair.{one['user']}@example.org" for one in chairs}
+    rows = ["user,role,site,pin"]
+    for number, one in enumerate(chairs):  # by the site's code, or by county and precinct
+        rows.append(f"{names[one['user']]},chair,{one['sites'][number % 2]},314159")
+    hotline = ("ann@example.org", "bea@example.org", "cy@example.org")
+    rows += [f"{user},clerk,,abcdefghijkl" for user in hotline]
+    pins = place / "pins-of-theirs.csv"
+    pins.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    with theirs(wrong_pin) as server:
+        done = played(script_for_nobody, pins, TARGET=f"http://127.0.0.1:{server.server_port}")
+    assert done.returncode == 0, done.stderr
+    clerks = {hotline[one["number"] % 3] for one in people if one["role"] == "clerk"}
+    assert {one["user"] for one in server.log_ins} == {*names.values(), *clerks}
+    events = json.loads((script_for_nobody / "events.json").read_text(encoding="utf-8"))
+    writers = {row["user"] for row in events if row["user"] and row["name"] not in ("login", "clerk")}
+    assert server.tokens == {f"of {names[user]}" for user in writers} | {f"of {user}" for user in clerks}
+    mistyped = sum(row.get("must_fail", False) for row in events)
+    assert mistyped > 0
+    assert sum(one["pin"] == "000000" for one in server.log_ins) == mistyped
+    assert len(json.loads(done.stdout)["failed"]) == (0 if is_right else mistyped)
 
 
 @pytest.mark.parametrize(

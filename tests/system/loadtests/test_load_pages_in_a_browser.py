@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from loadtests.report import break_page, replay_page, run_folder, soak_page, stampede_page, versus_page
+from loadtests.report import break_page, run_folder, soak_page, stampede_page, versus_page
 from loadtests.report.versus import compared, read
 from tests.system.test_report_page import DESK, OVERLAPPING, PHONE
-from tests.unit.loadtests.load_runs import DIRTY, about, point, replay, soaked, stampede
+from tests.unit.loadtests.load_runs import DIRTY, about, night_page, point, replay, soaked, stampede
 
 PAGES = ("break", "flows", "replay", "spike", "soak", "diff")
 
@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = {
         "break": break_page.page([point()], about("break")),
         "flows": break_page.page(several, about("break", ledger=DIRTY)),
-        "replay": replay_page.page(replay(place), about("replay")),
+        "replay": night_page(replay(place)),
         "spike": stampede_page.page(stampede(), about("spike")),
         "soak": soak_page.page(soaked(leak_mb=1.0), about("soak")),
         "diff": versus_page.page(runs[0], runs[1], compared(runs[0], runs[1]), "caucus loadtest diff a b"),

@@ -113,6 +113,8 @@ def test_a_stampede_on_the_results_leaves_the_reports_alone(place: Path, backend
     public = result["parts"]["public results"]
     assert public["during"]["offered_per_s"] > 5 * public["before"]["offered_per_s"]
     assert public["during"]["error_share"] == 0
+    assert result["generator"]["workers"] == 1
+    assert result["over_after_s"] is not None
     assert came_at(result["faults"][0]["began_s"], 1.5)
     assert result["ledger"]["clean"]
 
@@ -144,6 +146,23 @@ def test_a_soak_shows_its_metrics_while_it_runs_and_tests_every_figure_for_drift
     assert result["error_share"] == 0
     assert {"service.memory_mb", "service.files"} <= set(result["drifts"])
     assert re.search(r'caucus_load_requests_total\{operation="results[a-z.]*"\} [1-9]', seen[-1])
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("replay", ["--speed", "3000"]),
+        ("spike", ["--length", "2", "--readers", "100"]),
+        ("soak", ["--hours", "0.001", "--flow", "results"]),
+    ],
+)
+def test_a_fault_that_would_come_after_the_load_is_refused(
+    command: str, told: list[str], place: Path, backend: Launched
+) -> None:
+    done = run(place, backend, command, *told, "--fault", "stall clients at 1 h", "--out", str(place / "late"))
+    assert done.exit_code == 2, done.output
+    assert re.search(r"stall clients at 1 h: .* lasts [0-9.]+ s, so that it would never happen", done.output)
+    assert not list(place.glob("late*"))
 
 
 @pytest.mark.parametrize("command", ["replay", "spike", "soak"])

@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from loadtests.accounts import Account
+from loadtests.addresses import address
 from loadtests.contract import Site
 from loadtests.generator.processes import Generators
 from loadtests.generator.upkeep import as_rows
 from loadtests.ledger import Ledger
-from loadtests.target.check import Night
+from loadtests.night import Night
 from loadtests.target.guards import allowed
 from loadtests.target.mapping import target_backend
 from loadtests.target.sender import Sender
-from loadtests.traffic.addresses import address
 from loadtests.traffic.flows import SOURCE, Kit, packed
 from loadtests.traffic.preparing import Preparation, two_reports
-from loadtests.users.accounts import Account
 from loadtests.workload import constant, poisson
 
 GROUPS = ("Biden", "Klobuchar", "Sanders", "Warren")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -128,14 +129,14 @@ class Knowing:
     """The same night, folded from the same log by the test: it knows what everybody should do next."""
 
     def __init__(self, file: Path) -> None:
-        self._keep = read_only(file)
+        self._keep = ExitStack()
         self.room: Room
-        self.room, events, log = next(self._keep)
+        self.room, events, log = self._keep.enter_context(read_only(file))
         self.log: Log = log
         self._upto = len(events)
 
     def close(self) -> None:
-        self._keep.close()  # type: ignore[attr-defined]  # a generator
+        self._keep.close()
 
     def now(self) -> Room:
         for event in self.log.read(after=self._upto):

@@ -97,7 +97,7 @@ def test_a_killed_server_goes_on_a_second_one_is_refused_and_names_are_deleted(d
     rehearsal.do("ended", ROOM, {})
     rehearsal.delete_names()
     rehearsal.close()
-    for room, events, log in read_only(database):
+    with read_only(database) as (room, events, log):
         assert log.names() == {}
         assert len(room.people) == 1
         assert {event.kind for event in events} >= {"joined", "clock", "ended"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from loadtests.backend import audit_log, storage
+from loadtests.backend import audit_log, photo_files, storage
 from loadtests.backend.audit_log import ChainOfRows, Sealer, numbers, spans, verify, verify_in
 from loadtests.backend.keeper import Keeper, keep
 from loadtests.backend.reading import unsealed
@@ -56,7 +56,7 @@ def night(database: Database) -> Database:
     photo = b"a worksheet"
     digest = hashlib.sha256(photo).hexdigest()
     (database.data / "received").write_bytes(photo)
-    storage.place_photo(database.photos, database.data / "received", digest, "image/jpeg")
+    photo_files.place_photo(database.photos, database.data / "received", digest, "image/jpeg")
     written(
         database,
         [

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from loadtests.backend import backup as backups
-from loadtests.backend import storage
+from loadtests.backend import photo_files, storage
 from loadtests.backend.audit_log import Sealer, verify
 from loadtests.backend.backup import backup, restore
 from loadtests.backend.keeper import keep
@@ -29,7 +29,7 @@ DIGEST = hashlib.sha256(PHOTO).hexdigest()
 def night(database: Database) -> Database:
     """A database with a photo, an account, a session, a release, and a sealed chain."""
     (database.data / "received").write_bytes(PHOTO)
-    storage.place_photo(database.photos, database.data / "received", DIGEST, "image/jpeg")
+    photo_files.place_photo(database.photos, database.data / "received", DIGEST, "image/jpeg")
     photo = command("photo", {"sha256": DIGEST, "bytes": len(PHOTO), "type": "image/jpeg"})
     written(database, [*evening(), photo, *small_evening("0002")])
     with database.writing() as connection:
@@ -74,7 +74,7 @@ def test_what_is_restored_is_what_was_there_whatever_the_kind_of_database(
     assert after.pop("sessions") == []  # who is logged in is left out
     assert before.pop("sessions") != []
     assert after == before
-    assert storage.photo_path(empty.photos, DIGEST, "image/jpeg").read_bytes() == PHOTO
+    assert photo_files.photo_path(empty.photos, DIGEST, "image/jpeg").read_bytes() == PHOTO
 
 
 def test_the_night_goes_on_after_a_restore(night: Database, empty: Database, tmp_path: Path):
@@ -103,7 +103,7 @@ def test_only_its_owner_reads_a_backup_and_none_is_replaced(night: Database, tmp
 
 
 def test_a_photo_that_is_gone_does_not_stop_a_backup_and_is_told(night: Database, tmp_path: Path):
-    storage.photo_path(night.photos, DIGEST, "image/jpeg").unlink()
+    photo_files.photo_path(night.photos, DIGEST, "image/jpeg").unlink()
     made = backup(night, tmp_path / "night.tar")
     assert (made.photos, made.missing_photos) == (0, 1)
 
@@ -146,7 +146,7 @@ def test_photos_may_take_longer_than_a_transaction_may_rest(
 
     for database in (night, empty):
         sa.event.listen(database.engine, "begin", impatient)
-    photos, place = backups._photos, storage.place_photo
+    photos, place = backups._photos, photo_files.place_photo
 
     def slow_photos(connection: sa.Connection, database: Database) -> list[Path]:
         found = photos(connection, database)
@@ -158,7 +158,7 @@ def test_photos_may_take_longer_than_a_transaction_may_rest(
         return place(*where)  # type: ignore[arg-type]  # handed on
 
     monkeypatch.setattr(backups, "_photos", slow_photos)
-    monkeypatch.setattr(storage, "place_photo", slow_place)
+    monkeypatch.setattr(photo_files, "place_photo", slow_place)
     assert backup(night, tmp_path / "night.tar").photos == 1
     assert restore(empty, tmp_path / "night.tar").problems == []
 
@@ -192,6 +192,6 @@ def test_a_backup_and_a_restored_photo_are_on_the_disk(
     monkeypatch.setattr(os, "fsync", noted)
     backup(night, tmp_path / "night.tar")
     restore(empty, tmp_path / "night.tar")
-    photo = storage.photo_path(empty.photos, DIGEST, "image/jpeg")
+    photo = photo_files.photo_path(empty.photos, DIGEST, "image/jpeg")
     for path in (tmp_path, tmp_path / "night.tar", photo, photo.parent, empty.photos):
         assert (path.stat().st_dev, path.stat().st_ino) in synced, path

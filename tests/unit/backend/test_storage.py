@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from loadtests.backend import storage
+from loadtests.backend import photo_files, storage
 from loadtests.backend.embedded import EmbeddedPostgres
 from loadtests.backend.storage import Database
 from simulation.errors import InputError
@@ -182,7 +182,7 @@ def _is_closed(connection: Any) -> bool:
 def test_a_photo_lies_where_its_content_says(database: Database):
     received = database.data / "received"
     received.write_bytes(b"a worksheet")
-    path = storage.place_photo(database.photos, received, "ab" * 32, "image/png")
+    path = photo_files.place_photo(database.photos, received, "ab" * 32, "image/png")
     assert path == database.photos / "ab" / f"{'ab' * 32}.png"
     assert path.read_bytes() == b"a worksheet"
     assert path.stat().st_mode & 0o077 == 0

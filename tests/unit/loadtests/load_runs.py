@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 
 from loadtests.breaking_point import BreakingPoint, search
 from loadtests.contract import OPERATIONS
-from loadtests.objectives import parse_objectives
+from loadtests.objectives import judge, parse_objectives
+from loadtests.report import replay_page
 from loadtests.report.run_folder import About, Fault
 from loadtests.search.recovery import recovery
 from loadtests.traffic.evening import evening_of
@@ -33,9 +35,18 @@ NIGHT_OPERATIONS = tuple(
 )
 _NOTHING = dict.fromkeys(("lost", "duplicated", "altered", "mis_tallied", "out_of_order"), 0)
 _UNANSWERED = {"unanswered": 2, "unanswered_stored": 1, "unanswered_not_stored": 1}
-_KEPT = {"clean": True, "verdict": "the backend kept what it promised", "offending": {}, "sites_not_checked": []}
+_KEPT = {
+    "clean": True, "verdict": "the backend kept what it promised", "offending": {}, "sites_not_checked": [],
+    "sources": ["by_api", "by_database", "public"], "not_read": "",
+}  # fmt: skip
 CLEAN = {"acknowledged": 4321, **_NOTHING, **_UNANSWERED, **_KEPT}
 _LOST = {"site": "0042", "step": "report.final", "key": "k-1", "where": "api", "says": "acknowledged, and not stored"}
+NOT_LOOKED_AT = {
+    **CLEAN, "sources": ["public"], "not_read": "the mapping has no [stored]",
+    "verdict": (
+        "the public results hold nothing against it; what is stored was not looked at: the mapping has no [stored]"
+    ),
+}  # fmt: skip
 DIRTY = {**CLEAN, "lost": 3, "clean": False, "verdict": "lost: 3", "offending": {"lost": [_LOST]}}
 
 
@@ -58,7 +69,7 @@ def _found(flow: str, server: Server, per_s: float, ran_out: str | None) -> Brea
         clock=bench.clock,
     )
     play = play_on(lambda retries: Retrying(1 / per_s, retries=retries))
-    return found.with_recoveries(recovery(play, parse_objectives(OBJECTIVES), capacity_per_s=per_s))
+    return replace(found, recoveries=recovery(play, parse_objectives(OBJECTIVES), capacity_per_s=per_s))
 
 
 @cache
@@ -74,6 +85,10 @@ def about(kind: str, **more: Any) -> About:
         "faults": (Fault("stall clients at 10 s for 2 s", 10.0, 12.0),), "versions": {"python": "3"},
     }  # fmt: skip
     return About(**{**given, **more})
+
+
+def night_page(found: Replayed) -> str:
+    return replay_page.page(found, judge(found.trial, parse_objectives(OBJECTIVES)), about("replay"))
 
 
 def answered(due: Schedule, latency_s: float, good: Callable[[Sample], np.ndarray[Any, Any]] | None = None) -> Trial:

@@ -4,7 +4,20 @@ from typing import Any
 
 import pytest
 
-from loadtests.contract import OPERATIONS, STEP_NAMES, Ask, Operation, Reply, Report, Request, content, evening
+from loadtests.contract import (
+    OPERATIONS,
+    STEP_NAMES,
+    Ask,
+    Operation,
+    Outcome,
+    Reply,
+    Report,
+    Request,
+    Session,
+    content,
+    evening,
+    without_secrets,
+)
 
 REPORT = Report(100, {"ada": 60, "ben": 40}, {"ada": 55, "ben": 45}, {"ada": 3, "ben": 2})
 
@@ -71,3 +84,10 @@ def test_what_is_printed_of_a_request_holds_no_secret():
     request = Request("POST", "/v1/login", {"Authorization": "Bearer t0k3n"}, b'{"pin":"314159"}', "login")
     shown = f"{request!r} {Ask(pin='314159', second_factor='271828')!r}"
     assert not any(secret in shown for secret in ("t0k3n", "314159", "271828"))
+
+
+def test_what_a_backend_repeats_of_a_secret_is_not_told():
+    ask = Ask(Session("0001", "d", {"token": "t0ken-of-0001"}), pin="483920", second_factor="117733")
+    echo = Outcome("refused", 401, problem="HTTP 401: wrong code 483920 or 117733 for 0001, t0ken-of-0001")
+    assert without_secrets(echo, ask).problem == "HTTP 401: wrong code *** or *** for 0001, ***"
+    assert without_secrets(echo, Ask(pin="1")) is echo

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from loadtests.backend import storage
 from loadtests.contract import Report
+from loadtests.night import Night as Known
 from loadtests.traffic.evening import (
     PHOTO_BYTES,
     SMALL_PHOTO_BYTES,
@@ -24,6 +26,7 @@ from loadtests.traffic.evening import (
 )
 from simulation.night import Night, play_night
 from simulation.night.order import Channel, Kind, Stream
+from simulation.rehearsal.script import script
 from simulation.scenario import Scenario, load
 from simulation.scenario.values import MINUTE
 
@@ -87,6 +90,15 @@ def test_equal_seeds_make_equal_evenings_and_other_nights_other_ones(scenario: S
     assert evening(scenario, 5, 2) == tonight
     assert evening(scenario, 5, 3) != tonight
     assert evening(scenario, 6, 2) != tonight
+
+
+def test_backend_chairs_and_packets_call_each_of_ten_thousand_sites_the_same(tmp_path: Path) -> None:
+    scenario = small(tmp_path, {}, sites=9_999)
+    known = [site.code for site in Known.of(scenario).sites]
+    assert (known[0], known[-1]) == ("00001", "10000")
+    assert [row["code"] for row in storage._seed(scenario)[1]] == known
+    assert [each.site.code for each in evening(scenario, 1, 0).sites] == known
+    assert all(each.code == known[each.site] for each in script(scenario).sites)
 
 
 def test_every_body_holds_exactly_the_nights_record(night: Night, tonight: Evening) -> None:

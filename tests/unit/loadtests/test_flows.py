@@ -42,7 +42,7 @@ class Hall:
     """A night of sites that are all alike."""
 
     def __init__(self, sites: int) -> None:
-        from loadtests.target.check import Night
+        from loadtests.night import Night
 
         self.sites = tuple(site(n) for n in range(1, sites + 1))
         expected = {one.code: 40 for one in self.sites}
@@ -124,6 +124,21 @@ def test_a_site_sends_its_steps_in_their_order_and_then_corrections(tmp_path: Pa
         assert [of(request)[1] for request in mine[:3]] == firsts
         assert all(body(request)["correction"] for request in mine[3:])
     assert len({key(request) for request in asked}) == 40, "every one is a write of its own"
+
+
+def test_why_requests_fail_is_alike_for_all_sites_and_holds_no_token(tmp_path: Path) -> None:
+    game = Game(kit(tmp_path, "report"))
+    said = set()
+    for _ in range(4):
+        index = game.asks()
+        token = game.asked[index].headers["Authorization"].removeprefix("Bearer ")
+        message = f"{token} of site {of(game.asked[index])[0]} has to wait"
+        said.add(game.answers(index, 503, {"errors": [{"code": "H09", "message": message}]}))
+    assert len(said) == 1
+    (one,) = said
+    assert "HTTP 503" in one
+    assert "has to wait" in one
+    assert "token of" not in one
 
 
 def test_corrections_say_something_else_than_what_is_there(tmp_path: Path) -> None:
@@ -213,6 +228,14 @@ def test_what_was_refused_because_a_session_had_ended_is_sent_again_with_a_new_o
     first, *_, last = game.asked
     assert (last.path, last.body, key(last)) == (first.path, first.body, key(first))
     assert last.headers["Authorization"] == "Bearer renewed" != first.headers["Authorization"]
+
+
+def test_where_nobody_signs_in_results_are_keyed_by_nobody_in_particular(tmp_path: Path) -> None:
+    mapping = tmp_path / "open.toml"
+    mapping.write_text(IN_ONE.replace("[report]", "[clerk]"), encoding="utf-8")
+    told = kit(tmp_path, "clerk", mapping=str(mapping), sessions={}, clerks=[], reviewers=[])
+    asked = Game(told).plays(8)
+    assert Counter(request.path for request in asked) == {f"/r/{n:04d}": 2 for n in range(1, 5)}
 
 
 def test_workers_share_the_sites(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from loadtests.accounts import Account
 from loadtests.contract import Ask
 from loadtests.target.mapping import REFERENCE, load_mapping
 from loadtests.traffic.flows import LogIns
-from loadtests.users.accounts import Account
 
 LISTED = [(f"127.16.{n}.1", Account(f"000{n}", "chair", f"000{n}", "314159")) for n in (1, 2, 3)]
 

@@ -10,7 +10,7 @@ import pytest
 from loadtests.objectives import parse_requirement
 from loadtests.report.junit import checks_of_break, checks_of_ledger, exit_code, write_junit
 from simulation.errors import InputError
-from tests.unit.loadtests.load_runs import CLEAN, DIRTY, point
+from tests.unit.loadtests.load_runs import CLEAN, DIRTY, NOT_LOOKED_AT, point
 
 
 def test_a_requirement_that_holds_passes_and_one_that_is_missed_exits_with_3():
@@ -33,6 +33,14 @@ def test_a_ledger_that_could_not_be_looked_at_is_a_missed_promise():
     (check,) = checks_of_ledger(None, ["no answer to stored"])
     assert (check.holds, check.says) == (False, "no answer to stored")
     assert exit_code(checks_of_break([point()], [], CLEAN, ["no answer to stored"])) == 3
+
+
+def test_what_nobody_looked_at_is_not_said_to_be_stored():
+    (check,) = checks_of_ledger(NOT_LOOKED_AT)
+    assert (check.name, check.holds) == ("the public results hold nothing against it", True)
+    assert check.says.endswith("what is stored was not looked at: the mapping has no [stored]")
+    (check,) = checks_of_ledger({**NOT_LOOKED_AT, "mis_tallied": 1, "clean": False})
+    assert not check.holds
 
 
 def test_where_nothing_was_acknowledged_nothing_was_tested():

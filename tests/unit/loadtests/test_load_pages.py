@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from loadtests.breaking_point import STAYS_DOWN, BreakingPoint, Tried
@@ -15,14 +16,26 @@ from loadtests.report.advice import advice
 from loadtests.report.answer import answer
 from loadtests.report.break_page import page as break_page
 from loadtests.report.junit import checks_of_break
-from loadtests.report.replay_page import page as replay_page
 from loadtests.report.soak_page import page as soak_page
 from loadtests.report.stampede_page import page as stampede_page
 from loadtests.report.words import latency, middle, resource_name, significant, span
 from loadtests.search.recovery import Recovery
+from loadtests.traffic.replay import LET_IN, Replayed, plan, replayed
 from loadtests.trial import Trial
-from simulation.report.words import plain
-from tests.unit.loadtests.load_runs import CLEAN, DIRTY, about, point, replay, soaked, stampede
+from simulation.words import plain
+from tests.unit.loadtests.load_runs import (
+    CLEAN,
+    DIRTY,
+    NIGHT_OPERATIONS,
+    NOT_LOOKED_AT,
+    about,
+    answered,
+    night_page,
+    point,
+    replay,
+    soaked,
+    stampede,
+)
 
 
 def told(one: BreakingPoint, broke_at: str | None = None, ledger: Mapping[str, Any] | None = CLEAN) -> str:
@@ -99,7 +112,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {
         "break": break_page([point()], about("break")),
         "flows": break_page([point(), point("mix", 90.0, None)], about("break", ledger=DIRTY)),
-        "replay": replay_page(replay(tmp_path_factory.mktemp("night")), about("replay")),
+        "replay": night_page(replay(tmp_path_factory.mktemp("night"))),
         "spike": stampede_page(stampede(), about("spike")),
         "soak": soak_page(soaked(leak_mb=1.0), about("soak")),
     }
@@ -124,6 +137,14 @@ def test_every_picture_has_its_table(pages: dict[str, str]):
             assert '<figure class="figure"' not in panel or "<table>" in panel
 
 
+def test_no_page_says_that_nothing_was_lost_where_nobody_looked(pages: dict[str, str]):
+    text = plain(break_page([point()], about("break", ledger=NOT_LOOKED_AT)))
+    assert "whether anything acknowledged was lost is not known: the mapping has no [stored]" in text
+    for claim in ("othing lost", "nothing acknowledged was lost", "are stored as they were sent"):
+        assert claim not in text
+        assert claim == "othing lost" or claim in plain(pages["break"])
+
+
 def test_faults_are_marked_and_listed(pages: dict[str, str]):
     for text in pages.values():
         assert "stall clients at 10 s for 2 s" in text
@@ -144,6 +165,55 @@ def test_a_replay_stands_on_the_nights_own_clock(pages: dict[str, str]):
     assert "held by headquarters, simulated" in pages["replay"]
 
 
+def replay_without(folder: Path, *operations: str) -> Replayed:
+    """Of a backend that lacks these, all of it answered well."""
+    whole = replay(folder).plan
+    has = [name for name in NIGHT_OPERATIONS if name not in operations]
+    less = plan(whole.played, whole.evening, has, speed=whole.speed, readers=3)
+    return replayed(less, answered(less.schedule, 0.02))
+
+
+def test_a_replay_misses_no_result_that_it_never_asked_for(tmp_path: Path):
+    whole = replay(tmp_path)
+    text = plain(night_page(whole))
+    assert "of 20 precincts<" in text
+    assert "left out" not in text
+    found = replay_without(tmp_path, "clerk")
+    keyed = sum(each.keyed_by_staff for each in found.plan.evening.sites)
+    assert keyed > 1
+    text = plain(night_page(found))
+    assert "not acknowledged by the end" not in text
+    assert f"{keyed} results of the simulation are left out: the mapping has no [clerk]." in text
+    assert f"of {20 - keyed} precincts that take part" in text
+    late = replayed(found.plan, answered(found.plan.schedule, 0.02, lambda sample: np.zeros(len(sample), bool)))
+    by_app = sum(each.by_app for each in found.plan.evening.sites)
+    assert f"{by_app} results of the simulation were not acknowledged by the end" in plain(night_page(late))
+
+
+def test_a_replay_of_readers_alone_says_nothing_of_results(tmp_path: Path):
+    text = plain(night_page(replay_without(tmp_path, *(name for name in NIGHT_OPERATIONS if name != "results"))))
+    assert "results acknowledged" not in text
+    assert "acknowledged by the backend" not in text
+    assert "are left out: the mapping has no [report]." in text
+
+
+def test_a_replay_says_first_that_wrong_pins_were_let_in(tmp_path: Path):
+    found = replay(tmp_path)
+    assert "with a wrong PIN" not in night_page(found)
+    sample = replace(found.trial.sample, problems={LET_IN: 2, "photo: HTTP 500": 3})
+    text = plain(night_page(replace(found, trial=replace(found.trial, sample=sample))))
+    assert "2 log-ins with a wrong PIN were let in." in text
+    assert "3 times: photo: HTTP 500." in text
+    assert LET_IN not in text
+
+
+def test_a_replay_says_which_objectives_it_missed(tmp_path: Path):
+    found = replay(tmp_path)
+    assert "Every objective was met." in night_page(found)
+    slow = answered(found.plan.schedule, 3.0)
+    assert re.search(r"Missed: p99\(latency\) \d", plain(night_page(replace(found, trial=slow))))
+
+
 def test_figures_read_as_people_write_them():
     assert [significant(value, 3) for value in (1234.5, 23.46, 0.0123, 0)] == ["1,230", "23.5", "0.0123", "0"]
     assert (middle(12.6, 14.9), span(12.6, 14.9)) == ("14", "12.6\N{EN DASH}14.9")
@@ -156,7 +226,7 @@ def test_figures_read_as_people_write_them():
 def test_a_page_says_when_the_generator_fell_short(tmp_path: Path):
     found = replay(tmp_path)
     late = replace(found.trial.sample, cpu={"one": [0.99]})
-    text = replay_page(replace(found, trial=replace(found.trial, sample=late)), about("replay"))
+    text = night_page(replace(found, trial=replace(found.trial, sample=late)))
     assert "The generator fell short" in text
 
 
@@ -234,9 +304,10 @@ def test_what_was_used_stands_beside_what_ran_out():
     trials = tuple(using(0.61 if one.judgement.holds else 0.97, one) for one in point().trials)
     text = plain(break_page([replace(point(), trials=trials)], about("break")))
     assert "CPU of the service ran out where it broke" in text
-    row = re.search(r"<tr><th[^>]*>service: processor, cores</th>(.*?)</tr>", text, re.DOTALL)
+    row = re.search(r"<tr><th[^>]*>service: cores</th>(.*?)</tr>", text, re.DOTALL)
     assert row is not None
-    assert re.findall(r"<td[^>]*>([^<]*)</td>", row[1]) == ["0.610", "0.970"]
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", row[1]) == ["0.61", "0.97"]
+    assert re.search(r"gauges-table.*?<th[^>]*>hashes_waiting</th><td[^>]*>3</td>", text, re.DOTALL)
     assert "used-table" not in break_page([point()], about("break"))  # nothing was watched
 
 

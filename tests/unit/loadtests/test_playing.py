@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields, replace
@@ -14,35 +15,41 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from loadtests.accounts import Account, Accounts
+from loadtests.breaking_point import BROKEN_OFF
 from loadtests.commands import playing
-from loadtests.commands.playing import Replay, Soak, checks_of_night, checks_of_soak, checks_of_stampede
-from loadtests.commands.run import Run
+from loadtests.commands.playing import Replay, Soak, Spike, checks_of_night, checks_of_soak, checks_of_stampede
+from loadtests.commands.run import Asked, Run
 from loadtests.contract import Session
+from loadtests.faults import planned
 from loadtests.generator.upkeep import Kept
 from loadtests.objectives import parse_objectives
 from loadtests.report import replay_page, soak_page, stampede_page
 from loadtests.report.junit import Check, checks_of_ledger, exit_code
-from loadtests.search.finding import Load
+from loadtests.search.finding import Job, Load
+from loadtests.search.stress import Stress
 from loadtests.target.guards import Target
 from loadtests.target.mapping import REFERENCE, load_mapping
 from loadtests.traffic.replay import RETRIES, Plan
-from loadtests.traffic.soak import Soaked
+from loadtests.traffic.soak import Soaked, soak
+from loadtests.traffic.stampede import LOOKS, Shape
 from loadtests.trial import Sample, Trial
-from loadtests.users.accounts import Account, Accounts
-from loadtests.workload import Peak
+from loadtests.workload import Peak, constant
 from simulation.errors import InputError
-from simulation.report.words import plain
+from simulation.words import plain
 from tests.unit.loadtests.load_runs import (
     CLEAN,
     DIRTY,
     OBJECTIVES,
     about,
     answered,
+    night_page,
     night_plan,
     replay,
     soaked,
     stampede,
 )
+from tests.unit.loadtests.test_flows import load_of
 
 AFAR = Target("https", "example.org", 443, "", ("192.0.2.1",), loopback=False)
 HERE = Target("http", "127.0.0.1", 8000, "", ("127.0.0.1",), loopback=True)
@@ -134,6 +141,19 @@ def test_what_the_night_has_lost_is_judged_where_a_ledger_knows_it(plan: Plan):
     assert lost(trial, None) == []
 
 
+def test_a_stampede_on_somebody_elses_machine_has_its_limit_before_anybody_signs_in():
+    asked = cast(Spike, SimpleNamespace(surge=20.0, nights=1.0, length_s=10.0))
+
+    def shape(target: Target | None, looks: Sequence[str] = LOOKS) -> Shape:
+        return playing._shape(asked, cast(Job, SimpleNamespace(target=target)), 2.0, 4.0, looks)
+
+    assert (shape(None).surge_per_s, shape(HERE).night_per_s) == (80.0, 2.0)
+    with pytest.raises(InputError, match="--surge 20: 82 requests a second; a target that is not this machine gets 50"):
+        shape(AFAR)
+    with pytest.raises(InputError, match=r"no \[results\]"):
+        shape(HERE, [])
+
+
 # What is said
 
 
@@ -156,8 +176,8 @@ class Elsewhere:
         )
         self.accounts = accounts or Accounts.none()
         self.backend = load_mapping(REFERENCE, "r", ())
-        self.preparation = SimpleNamespace(backend=self.backend, signed_in=self.signed_in)
-        self.job = SimpleNamespace(latency_s=0.15, target=target)
+        self.new_preparation = lambda: SimpleNamespace(backend=self.backend, signed_in=self.signed_in)
+        self.job = SimpleNamespace(latency_s=0.15, target=target, plan=None)
         self.notices: list[str] = ["others use this machine"]
         self.marks: list[Any] = []
         self.kept, self.not_held, self.shown = Kept(), "", target.url
@@ -209,7 +229,7 @@ def test_a_void_night_is_told_first_and_is_no_failure_of_the_backend(
 def test_a_page_says_at_its_top_that_a_void_run_says_nothing(tmp_path: Path):
     night, rush = replay(tmp_path), stampede()
     pages = {
-        "replay": replay_page.page(replace(night, trial=busy(night.trial)), about("replay")),
+        "replay": night_page(replace(night, trial=busy(night.trial))),
         "spike": stampede_page.page(replace(rush, trial=busy(rush.trial)), about("spike")),
         "soak": soak_page.page(void_in(60, soaked(leak_mb=1.0)), about("soak")),
     }
@@ -217,7 +237,8 @@ def test_a_page_says_at_its_top_that_a_void_run_says_nothing(tmp_path: Path):
         top = text.partition('class="basis"')[0]
         assert "This run says nothing about the backend, because" in top
         assert "nothing acknowledged was lost" in top
-    assert "kept to every objective" not in pages["spike"]
+    assert "every objective" not in pages["spike"]
+    assert "every objective" not in pages["replay"].casefold()
     assert "until all is as before" not in pages["spike"]
     assert "drifts upwards" not in pages["soak"]
 
@@ -244,8 +265,7 @@ def night_at(target: Target, plan: Plan, accounts: Accounts, monkeypatch: pytest
         told.update(more, kit=kit)
 
     monkeypatch.setattr("loadtests.traffic.replay.play", play)
-    monkeypatch.setattr("loadtests.traffic.replay.plan", lambda *_, **__: plan)
-    playing._replayed(asked_of_night(), as_load(Elsewhere(target, accounts)), plan.played, plan.evening)
+    playing._replayed(asked_of_night(), as_load(Elsewhere(target, accounts)), plan)
     return told
 
 
@@ -269,6 +289,7 @@ def test_the_ledger_is_held_against_the_backend_before_the_night_is_judged(
     monkeypatch.setattr(playing, "play_night", lambda *_, **__: None)
     monkeypatch.setattr(playing, "evening_of", lambda *_, **__: SimpleNamespace(sites=()))
     monkeypatch.setattr(playing, "at_backend", lambda *_: nullcontext(there))
+    monkeypatch.setattr(playing, "_planned", lambda *_: None)
     monkeypatch.setattr(playing, "_replayed", lambda *_: replay(tmp_path))
     assert playing.replay(asked_of_night(as_json=True)) == 3
     told, progress = capsys.readouterr()
@@ -285,3 +306,175 @@ def test_a_soak_that_a_target_may_not_be_asked_for_is_refused_before_anything_is
     for target, nights in ((AFAR, 10.0), (HERE, 20.0)):
         with pytest.raises(AssertionError, match="something would be sent"):
             playing._soaked(replace(asked, nights=nights), as_load(Elsewhere(target)), night)
+
+
+# Faults that come too late
+
+
+def test_a_fault_that_would_come_after_the_load_is_refused_and_the_length_of_the_load_is_named():
+    job = cast(Job, SimpleNamespace(plan=planned(["kill service at 3 min", "reset clients at 1 min"])))
+    playing._refuse_too_late(job, 180.1, "the load")
+    with pytest.raises(InputError) as refused:
+        playing._refuse_too_late(job, 117.96, "at --speed 200 the load")
+    (told,) = refused.value.problems
+    assert told == "kill service at 3 min: at --speed 200 the load lasts 118 s, so that it would never happen"
+
+
+def test_a_night_and_a_soak_refuse_such_a_fault_before_any_backend_is_started(plan: Plan):
+    job = Run(asked_of_night(as_json=True, faults=("stall clients at 1 h",))).job
+    asked = asked_of_night(speed=600.0, until_ms=10**9)
+    with pytest.raises(InputError, match=r"stall clients at 1 h: at --speed 600 the load lasts [\d.,]+ s"):
+        playing._planned(asked, job, plan.played, plan.evening)
+    assert len(playing._planned(asked, replace(job, plan=None), plan.played, plan.evening).schedule)
+    with pytest.raises(InputError, match="stall clients at 2 h: the soak lasts 3,600 s"):
+        playing.soak(asked_of_soak(faults=("stall clients at 2 h",)))
+
+
+def test_a_fault_whose_time_had_not_come_when_the_load_was_over_is_told_and_the_run_is_no_success():
+    faults = planned(["stall clients at 1 h"])
+    with faults.playing() as marks:
+        pass
+    assert marks == []
+    (said,) = faults.missed
+    assert re.fullmatch(r"stall clients at 1 h: the load was over first, after [0-9.]+ s", said)
+    there = Elsewhere(HERE)
+    there.job.plan = faults
+    assert exit_code(playing._checks_of_faults(playing._missed(as_load(there)))) == 1
+    assert playing._missed(as_load(Elsewhere(HERE))) == []
+
+
+# A soak that says what it does not know
+
+
+def asked_of_soak(**more: Any) -> Soak:
+    shared = {each.name: getattr(asked_of_night(), each.name) for each in fields(Asked)}
+    return Soak(**{**shared, "as_json": True, "hours": 1.0, "nights": 1.0, "flow": "report", "readers": 1, **more})
+
+
+def test_a_soak_that_is_too_short_does_not_say_that_nothing_drifts():
+    short = replace(soaked(), stretches=soaked().stretches[:8])
+    said = plain(soak_page.story(short))
+    assert "too few samples to tell whether anything drifts" in said
+    assert "nothing drifts" not in said
+    checks = checks_of_soak(short, ASKED)
+    unknown = {check.name for check in checks if check.unknown}
+    assert {"latency.p99_s does not drift", "service.memory_mb does not drift"} < unknown
+    assert exit_code(checks) == 1
+    assert set(short.as_json()["drift_not_known"]) == set(short.series())
+    page = plain(soak_page.page(short, about("soak")))
+    assert "Too few samples to tell whether memory drifts" in page
+    assert "keeps its level" not in page
+
+
+def test_a_soak_most_of_whose_stretches_are_void_knows_nothing_of_latency_but_of_memory():
+    found = void_in(55, soaked())
+    said = plain(soak_page.story(found))
+    assert "memory of the service do not drift; too few samples to tell it of latency (p50) and latency (p99)" in said
+    assert exit_code(checks_of_soak(found, ASKED)) == 1
+
+
+@pytest.mark.parametrize("used", [{}, {"service.memory_mb": 0.0, "service.files": 0.0, "generator.files": 9.0}])
+def test_where_processes_cannot_be_seen_that_is_told_and_fails_nothing(used: dict[str, float]):
+    rows = tuple(replace(one, used=used) for one in soaked().stretches)
+    blind = replace(soaked(), stretches=rows)
+    said = plain(soak_page.story(blind))
+    assert (
+        "latency (p50) and latency (p99) do not drift; drift of memory and open files was not looked at: the processes "
+        "cannot be seen from here"
+    ) in said
+    assert blind.as_json()["drift_not_looked_at"] == ["memory", "files"]
+    checks = checks_of_soak(blind, ASKED)
+    assert exit_code(checks) == 0
+    assert not [check for check in checks if "memory" in check.name or "files" in check.name]
+
+
+def test_a_soak_says_why_requests_failed():
+    first, second, *others = soaked().stretches
+    rows = (replace(first, problems={"HTTP 503": 2}), replace(second, problems={"HTTP 503": 3, "no answer": 1}))
+    found = replace(soaked(), stretches=(*rows, *others))
+    assert found.as_json()["problems"] == {"HTTP 503": 5, "no answer": 1}
+    assert "5 times: HTTP 503." in plain(soak_page.page(found, about("soak")))
+
+
+def test_a_soak_that_sends_more_than_was_asked_for_says_so():
+    night = Peak({"report": 0.5}, {})
+    more = "--nights 0.03: that is 0.015 requests a second; a soak sends 1 at least"
+    for nights, said in ((2.0, []), (0.03, [more])):
+        there = Elsewhere(HERE)
+        before = len(there.notices)
+        with pytest.raises(AssertionError, match="something would be sent"):
+            playing._soaked(asked_of_soak(nights=nights), as_load(there), night)
+        assert [notice.partition(", and so")[0] for notice in there.notices[before:]] == said
+
+
+# Ended early
+
+
+def measured(*ends: BaseException) -> Stress:
+    """Two trials, then these, one after the other."""
+    trials: list[Trial | BaseException] = [answered(constant(50, 2), 0.01), answered(constant(50, 2), 0.01), *ends]
+
+    def measure(_per_s: float, _seconds: float) -> Trial:
+        one = trials.pop(0)
+        if isinstance(one, BaseException):
+            raise one
+        return one
+
+    return cast(Stress, SimpleNamespace(measure=measure))
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt(), SystemExit(143)])
+@pytest.mark.parametrize("closing", [None, KeyboardInterrupt(), SystemExit(143)])
+def test_who_ends_a_soak_keeps_what_was_measured(
+    ends: BaseException, closing: BaseException | None, monkeypatch: pytest.MonkeyPatch
+):
+    there = Elsewhere(HERE)
+
+    @contextmanager
+    def opened() -> Iterator[Stress]:
+        yield measured(ends)
+        if closing is not None:
+            raise closing
+
+    monkeypatch.setattr(there, "opened", opened)
+    monkeypatch.setattr(there, "faults_once", lambda _: nullcontext(), raising=False)
+    found = playing._soaked(asked_of_soak(), as_load(there), Peak({"report": 50.0}, {}))
+    assert (len(found.stretches), found.ended) == (2, BROKEN_OFF)
+
+
+def test_before_anything_was_measured_there_is_nothing_to_keep():
+    stress = measured(KeyboardInterrupt())
+    for _ in range(2):
+        stress.measure(1, 1)
+    with pytest.raises(KeyboardInterrupt):
+        soak(stress, 50, 100)
+
+
+@pytest.mark.parametrize(("ended", "code"), [("", 0), (BROKEN_OFF, 1)])
+def test_a_soak_that_ended_early_is_no_success(
+    ended: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    there = Elsewhere(HERE)
+    there.job.plan = SimpleNamespace(missed=["kill service at 50 min: the load was over first, after 600.0 s"])
+    if not ended:
+        there.job.plan.missed.clear()
+    monkeypatch.setattr(there, "reconciled", lambda: CLEAN, raising=False)
+    monkeypatch.setattr(Run, "night", lambda *_: Peak({}, {}))
+    monkeypatch.setattr(playing, "at_backend", lambda *_: nullcontext(there))
+    monkeypatch.setattr(playing, "_soaked", lambda *_: replace(soaked(), ended=ended))
+    assert playing.soak(asked_of_soak(objectives=OBJECTIVES)) == code
+    told, progress = capsys.readouterr()
+    assert json.loads(told)["ended"] == ended
+    for notice in ("the soak ended after 3600 s: it was broken off", "kill service at 50 min: the load was over first"):
+        assert (notice in progress) == bool(ended)
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt(), SystemExit(143)])
+def test_who_breaks_off_the_last_look_at_what_is_stored_keeps_what_was_measured(ends: BaseException, tmp_path: Path):
+    def send(_: Any) -> Any:
+        raise ends
+
+    load = load_of(tmp_path, send)
+    assert load.reconciled() is None
+    assert load.not_held == BROKEN_OFF
+    assert load.notices == [f"the ledger could not be held against what is stored: {BROKEN_OFF}"]

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from loadtests.accounts import Account
 from loadtests.contract import Ask, Operation, Outcome, Reply, Request, Session, Site, Verdict
 from loadtests.ledger import Ledger
 from loadtests.target.guards import allowed
 from loadtests.traffic.preparing import Preparation
-from loadtests.users.accounts import Account
 from simulation.errors import InputError
 
 SITES = [Site(f"{n:04d}", f"Adair/Adair {n}", "Adair", f"Adair {n}", 1, ("a", "b")) for n in range(4)]
@@ -57,14 +57,16 @@ def preparation(backend: Somebody, folder: Path, told: Callable[[str], None] = l
     return Preparation(backend, backend, Ledger(folder, "run"), told)  # type: ignore[arg-type]  # it stands for a Sender
 
 
-def test_sessions_that_grow_old_while_sites_are_asked_are_renewed(tmp_path: Path):
-    backend = Somebody(lasts_s=0.3)
+def test_sessions_that_grow_old_while_sites_are_asked_are_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    now = [time.time()]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    backend = Somebody(lasts_s=1800)
     before = preparation(backend, tmp_path)
     sessions = before.signed_in(PEOPLE, "chair")
-    time.sleep(0.25)
+    now[0] += 1500
     before.come({site: sessions[site.code] for site in SITES})
     assert set(backend.log_ins.values()) == {2}
-    time.sleep(0.25)
+    now[0] += 1500
     fresh = before.fresh_ones(sessions)
     assert set(backend.log_ins.values()) == {3}
     assert all(fresh[user].signed_in_at > sessions[user].signed_in_at for user in sessions)

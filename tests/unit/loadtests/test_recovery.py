@@ -148,11 +148,11 @@ def test_recoveries_are_part_of_the_answer():
     point = BreakingPoint("mix", (1450.0, 1520.0), 100.0, True, None, None, (), 200.0, ())
     assert (point.recovery_s, point.metastable) == (None, None)
     alone, with_retries = recovery(play_on(service), OBJECTIVES, capacity_per_s=CAPACITY_PER_S)
-    known = point.with_recoveries([alone, with_retries])
+    known = replace(point, recoveries=(alone, with_retries))
     assert known.recovery_s == alone.recovery_s
     assert known.metastable is True
     assert not known.meets(parse_requirement("recovery < 30 s"))  # with retries it never comes back
-    assert point.with_recoveries([alone]).meets(parse_requirement("recovery < 30 s"))
+    assert replace(point, recoveries=(alone,)).meets(parse_requirement("recovery < 30 s"))
     text = json.loads(json.dumps(known.as_json(), allow_nan=False))
     assert [found["retries"] for found in text["recoveries"]] == [0, 3]
     assert text["recoveries"][1]["windows"][-1]["p99_s"] is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +12,12 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from loadtests.accounts import Account, Accounts
 from loadtests.contract import Reply, Session
-from loadtests.target.guards import Target
+from loadtests.generator.processes import Source
+from loadtests.target.guards import Target, identification
 from loadtests.target.mapping import REFERENCE, load_mapping
+from loadtests.traffic import replay as replaying
 from loadtests.traffic.evening import Trouble
 from loadtests.traffic.preparing import Preparation
 from loadtests.traffic.replay import (
@@ -23,6 +26,7 @@ from loadtests.traffic.replay import (
     Plan,
     check_rate,
     kit,
+    of_those_signed_in,
     play,
     replayed,
     retries_at,
@@ -30,10 +34,9 @@ from loadtests.traffic.replay import (
     source,
 )
 from loadtests.trial import Trial
-from loadtests.users.accounts import Account, Accounts
 from loadtests.workload import SECOND, Schedule
 from simulation.errors import InputError
-from tests.unit.loadtests.load_runs import answered, night_plan
+from tests.unit.loadtests.load_runs import NIGHT_OPERATIONS, answered, night_plan
 
 AFAR = Target("https", "example.org", 443, "", ("192.0.2.1",), loopback=False)
 HERE = Target("http", "127.0.0.1", 8000, "", ("127.0.0.1",), loopback=True)
@@ -104,13 +107,63 @@ def test_a_mistyped_pin_must_be_refused_and_the_right_one_opens_a_session(plan: 
             assert all(ours.requests(k).headers["Authorization"] == "Bearer new" for k in later)
 
 
-def test_figures_that_are_refused_are_added_up_again_and_all_else_is_sent_as_it_was(plan: Plan, given: Kit):
-    row = rows_of(plan, "report.final")[0]
+def mistyping(plan: Plan, given: Kit) -> tuple[Source, int]:
+    """Somebody mistypes the PIN at the log-in of a row."""
+    row = rows_of(plan, "login")[0]
+    number = int(plan.schedule.subject[row])
+    told = given.as_arguments()
+    at_ms = round(float(plan.clock_ms(plan.schedule.due_ns[row])))
+    told["kit"]["sites"][number] = {**given.sites[number], "mistyped_at_ms": [at_ms]}
+    return source(plan.schedule, HERE, **told), row
+
+
+@pytest.mark.parametrize(
+    ("status", "is_right"), [(401, True), (403, True), (429, True), (500, False), (502, False), (503, False)]
+)
+def test_a_mistyped_pin_is_refused_and_what_is_broken_has_refused_nobody(
+    plan: Plan, given: Kit, status: int, is_right: bool
+):
+    ours, row = mistyping(plan, given)
+    assert ours.judge is not None
+    ours.requests(row)
+    said = ours.judge(row, answer(status, {}))
+    assert said == "" if is_right else said.startswith(f"login: HTTP {status}")
+
+
+def test_a_night_tells_how_often_a_wrong_pin_was_let_in(plan: Plan, given: Kit):
+    ours, row = mistyping(plan, given)
+    assert ours.judge is not None
+    ours.requests(row)
+    said = ours.judge(row, answer(200, {"token": "new"}))
+    trial = answered(plan.schedule, 0.01)
+    assert replayed(plan, trial).wrong_pins_let_in == 0
+    found = replace(trial, sample=replace(trial.sample, problems={said: 2, "login: HTTP 500": 3}))
+    assert replayed(plan, found).wrong_pins_let_in == 2
+
+
+def miscounted(plan: Plan, given: Kit, row: int) -> dict[str, Any]:
+    """The kit of a night in which the worksheet of a row's site is wrong."""
     number = int(plan.schedule.subject[row])
     told = given.as_arguments()
     people, first, final, delegates = given.sites[number]["worksheet"]
     told["kit"]["sites"][number] = {**given.sites[number], "true": [people, first, final[::-1], delegates]}
-    ours = source(plan.schedule, HERE, **told)
+    return told
+
+
+def test_where_nobody_adds_up_again_figures_are_right_at_once(plan: Plan, given: Kit):
+    row = rows_of(plan, "report.final")[0]
+    told = miscounted(plan, given, row)
+    counts = {}
+    for again in (True, False):
+        told["kit"]["adds_up_again"] = again
+        ours = source(plan.schedule, HERE, **told)
+        counts[again] = list(json.loads(ours.requests(row).body or b"{}")["counts"].values())
+    assert counts[True] == counts[False][::-1] != counts[False]
+
+
+def test_figures_that_are_refused_are_added_up_again_and_all_else_is_sent_as_it_was(plan: Plan, given: Kit):
+    row = rows_of(plan, "report.final")[0]
+    ours = source(plan.schedule, HERE, **miscounted(plan, given, row))
     assert ours.judge is not None
     once = ours.requests(row)
     assert ours.judge(row, answer(503, {})).startswith("report.final: HTTP 503")
@@ -194,16 +247,17 @@ def test_such_a_target_gets_nothing_again():
     assert retries_at(AFAR) == 0
 
 
-def test_the_generator_is_told_how_often_to_try_again_and_what_is_late(
-    plan: Plan, given: Kit, monkeypatch: pytest.MonkeyPatch
-):
-    told: dict[str, Any] = {}
+@pytest.fixture
+def order(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What generators are told, which start nothing."""
+    order: dict[str, Any] = {"limits": {}}
 
     class Told:
         """Generators that start nothing."""
 
-        def __init__(self, *_: object, **__: object) -> None:
-            self.order: dict[str, Any] = {"limits": told}
+        def __init__(self, _source: str, _target: Target, arguments: Mapping[str, Any], **more: Any) -> None:
+            order.update(arguments, headers=more["headers"])
+            self.order = order
 
         def __enter__(self) -> Told:
             return self
@@ -215,8 +269,27 @@ def test_the_generator_is_told_how_often_to_try_again_and_what_is_late(
             return replace(answered(schedule, 0.01), objective_s=objective_s)
 
     monkeypatch.setattr("loadtests.traffic.replay.Generators", Told)
+    return order
+
+
+def test_the_generator_is_told_how_often_to_try_again_and_what_is_late(plan: Plan, given: Kit, order: dict[str, Any]):
     found = play(plan, HERE, given, retries=0, objective_s=0.15)
-    assert (told, found.trial.objective_s) == ({"retries": 0}, 0.15)
+    assert (order["limits"], found.trial.objective_s) == ({"retries": 0}, 0.15)
+
+
+def test_every_request_says_who_sends_it_also_those_of_a_class_that_does_not(
+    plan: Plan, given: Kit, order: dict[str, Any]
+):
+    play(plan, AFAR, given, retries=0)
+    assert order["headers"] == identification("r")
+
+
+def test_a_target_that_gets_nothing_again_gets_no_figures_that_it_has_to_refuse(
+    plan: Plan, given: Kit, order: dict[str, Any]
+):
+    for target in (HERE, AFAR):
+        play(plan, target, given, retries=retries_at(target))
+        assert order["kit"]["adds_up_again"] is (target is HERE)
 
 
 def test_a_list_may_name_sites_by_county_and_precinct(plan: Plan, given: Kit, tmp_path: Path):
@@ -237,6 +310,84 @@ def test_a_list_may_name_sites_by_county_and_precinct(plan: Plan, given: Kit, tm
     preparation = cast(Preparation, SimpleNamespace(backend=backend, signed_in=sign_in))
     sign_everybody_in(preparation, plan, by_id)
     assert {each.site.code for each in plan.evening.sites if each.by_app} < set(signed_in)
+
+
+def test_what_nobody_is_signed_in_for_is_left_out_and_told(plan: Plan):
+    accounts, sessions = people(plan)
+    absent, refused, *others = [each for each in plan.evening.sites if each.by_app]
+    some = replace(accounts, chairs={code: one for code, one in accounts.chairs.items() if code != absent.site.code})
+    backend = load_mapping(REFERENCE, "r", plan.evening.groups)
+
+    def sign_in(who: Sequence[Account], _kind: str) -> dict[str, Session]:
+        return {one.user: sessions[one.user] for one in who if one.user != refused.site.code}
+
+    here = SimpleNamespace(backend=backend, signed_in=sign_in)
+    signed_in = sign_everybody_in(cast(Preparation, here), plan, some)
+    assert {each.site.code for each in others} < signed_in.keys() < sessions.keys()
+
+    fewer, notice = of_those_signed_in(plan, backend, some, signed_in)
+    gone = {absent.number, refused.number}
+    stays = [number for number, whose in enumerate(plan.schedule.subject.tolist()) if whose not in gone]
+    assert fewer.schedule.subject.tolist() == plan.schedule.subject[stays].tolist()
+    assert fewer.schedule.due_ns.tolist() == plan.schedule.due_ns[stays].tolist()
+    assert fewer.schedule.index.tolist() == list(range(len(stays)))
+    assert set(np.flatnonzero(~fewer.takes_part).tolist()) == gone
+    theirs = np.isin(
+        plan.schedule.operation, [NIGHT_OPERATIONS.index(name) for name in ("clerk", "results")], invert=True
+    )
+    online = len(set(plan.schedule.subject[theirs].tolist()))
+    assert f" 2 of {online} sites whose chairs turn to the backend" in notice
+    assert f"such as {absent.site.code}, {refused.site.code}: " in notice
+    assert f"{len(plan.schedule) - len(stays)} of {len(plan.schedule)} requests are left out" in notice
+
+    assert of_those_signed_in(plan, backend, accounts, sessions) == (plan, "")
+    with pytest.raises(InputError, match="nobody in it has anything to send"):
+        of_those_signed_in(only(plan, "login"), backend, Accounts.none(), {})
+
+
+def only(plan: Plan, *operations: str) -> Plan:
+    return replace(plan, schedule=plan.schedule.of(*operations))
+
+
+def test_results_cannot_be_keyed_by_one_alone(plan: Plan):
+    accounts, sessions = people(plan)
+    backend = load_mapping(REFERENCE, "r", plan.evening.groups)
+    left = {user: one for user, one in sessions.items() if user not in ("clerk-01", "clerk-02", "clerk-03")}
+    here = SimpleNamespace(
+        backend=backend, signed_in=lambda who, _: {one.user: left[one.user] for one in who if one.user in left}
+    )
+    with pytest.raises(InputError, match="1 of 4 clerks can sign in: every result is keyed by two"):
+        sign_everybody_in(cast(Preparation, here), plan, accounts)
+
+
+WITHOUT_LOG_IN = """
+name = "open to all"
+[clerk]
+path = "/entries/{site.code}"
+json = { people = "{attendees}", first = "{first}", final = "{final}", delegates = "{delegates}" }
+"""
+
+
+def test_where_nobody_signs_in_nobody_has_to_be_in_a_list(plan: Plan, tmp_path: Path):
+    mapping = tmp_path / "theirs.toml"
+    mapping.write_text(WITHOUT_LOG_IN, encoding="utf-8")
+    backend = load_mapping(mapping, "r", plan.evening.groups)
+    here = cast(Preparation, SimpleNamespace(backend=backend))
+    assert sign_everybody_in(here, plan, Accounts.none()) == {}
+    assert of_those_signed_in(plan, backend, Accounts.none(), {}) == (plan, "")
+    told = kit(plan, Accounts.none(), {}, run_id="r", mapping=mapping, target_class=None, ledger=tmp_path / "ledger")
+    ours = source(plan.schedule, HERE, **told.as_arguments())
+    entries = [ours.requests(row) for row in rows_of(plan, "clerk")]
+    assert entries
+    assert all(request.path.startswith("/entries/") for request in entries)
+
+
+def test_what_is_due_by_a_time_before_the_first_request_is_nothing(plan: Plan):
+    before_ms = plan.begins_at_ms - 3_600_000
+    with pytest.raises(InputError, match=r"^--until [0-9:]+: nothing is due by then: .* is due at [0-9:]+$"):
+        replaying.plan(plan.played, plan.evening, NIGHT_OPERATIONS, speed=600, until_ms=before_ms)
+    with pytest.raises(InputError, match="the night asks nothing of such a backend"):
+        replaying.plan(plan.played, plan.evening, (), speed=600, until_ms=before_ms)
 
 
 def test_the_backends_own_mapping_has_all_that_a_night_asks(plan: Plan):

@@ -150,7 +150,9 @@ def test_workers_who_reach_the_backend_may_come(more: dict[str, Any]):
 
 
 def test_a_soak_refuses_what_it_cannot_judge():
-    told = list(_not_judged(["p99(latency) < 2 s", "p99.9(latency) < 2 s", "backlog_slope <= 0", "nonsense"]))
+    told = list(
+        _not_judged(["p99(latency) < 2 s", "p99.9(latency) < 2 s", "backlog_slope <= 0", "nonsense"], "--objective")
+    )
     assert [one.split(": ")[1] for one in told] == ["p99.9(latency) < 2 s", "backlog_slope <= 0"]
     assert all("p50(latency), p99(latency), error_share" in one for one in told)
 
@@ -170,13 +172,25 @@ def test_a_soak_is_judged_by_the_operators_that_were_asked_for():
 
 
 def test_all_that_is_wrong_with_a_command_is_told_at_once_and_no_folder_is_begun(tmp_path: Path):
+    file = tmp_path / "file"
+    file.touch()
     wrong = asked(
         objectives=("p99 < 2 s",), faults=("hurricane",), prometheus="everywhere", pins=Path("pins.csv"),
-        out=tmp_path / "run", as_json=False,
+        junit=file / "break.xml", out=tmp_path / "run", as_json=False,
     )  # fmt: skip
     with pytest.raises(InputError) as refused:
         Run(wrong, ["nights > many"], ["--others: where do they join? --listen HOST:PORT"])
     told = "\n".join(refused.value.problems)
-    for option in ("--others", "--objective", "--require", "--fault", "--prometheus", "--pins"):
+    for option in ("--others", "--objective", "--require", "--fault", "--prometheus", "--pins", "--junit"):
         assert option in told
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_whether_a_junit_file_can_be_written_is_tried_and_leaves_nothing_behind(tmp_path: Path):
+    Run(asked(junit=tmp_path / "new" / "folder" / "break.xml"))
     assert not list(tmp_path.iterdir())
+    (tmp_path / "old.xml").write_text("the last run", encoding="utf-8")
+    Run(asked(junit=tmp_path / "old.xml"))
+    assert (tmp_path / "old.xml").read_text(encoding="utf-8") == "the last run"
+    with pytest.raises(InputError, match="--junit .*old.xml/break.xml: cannot be written: "):
+        Run(asked(junit=tmp_path / "old.xml" / "break.xml"))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from loadtests.commands.playing import checks_of_stampede
 from loadtests.objectives import parse_objectives
-from loadtests.traffic.stampede import PUBLIC, REPORTS, Shape, Stampeded, busiest, schedule, together
+from loadtests.report.junit import exit_code
+from loadtests.report.stampede_page import page, story
+from loadtests.traffic.stampede import PUBLIC, REPORTS, Shape, Stampeded, _only, busiest, schedule, together
 from loadtests.trial import SECOND, Sample
 from loadtests.workload import constant
-from tests.unit.loadtests.load_runs import OBJECTIVES, answered
+from simulation.words import plain
+from tests.unit.loadtests.load_runs import OBJECTIVES, about, answered
 
 SHAPE = Shape(night_per_s=20, surge_per_s=400, length_s=5, before_s=5, after_s=20)
 DUE = schedule(SHAPE, {"report.open": 0.5, "login": 0.5}, ["results.page", "results"], 3)
@@ -83,3 +90,81 @@ def test_requests_that_were_dropped_count_as_not_answered():
     object.__setattr__(sample, "sent", np.full(len(sample), -1))
     object.__setattr__(sample, "ok", np.zeros(len(sample), bool))
     assert Stampeded(SHAPE, trial, []).part(PUBLIC, "during").error_share == 1
+
+
+# What is said of it
+
+
+def test_a_backend_that_does_not_come_back_is_no_success_and_the_terminal_says_so():
+    for seconds, said in ((3, "held after its end"), (9, "held again [123] s after its end")):
+        found = slow_while_it_lasts(seconds, REPORTS)
+        assert re.search(f"every objective {said}", plain(story(found)))
+        assert next(check for check in checks_of_stampede(found) if check.group == "after").holds
+    down = slow_while_it_lasts(25, REPORTS)
+    assert "within 20 s of its end not every objective held again" in plain(story(down))
+    (after,) = (check for check in checks_of_stampede(down) if check.group == "after")
+    assert (after.name, after.holds, after.says) == ("every objective holds again", False, "not within 20 s of its end")
+    assert exit_code([after]) == 3
+
+
+def test_where_less_is_seen_than_it_has_to_hold_it_holds_to_the_end_of_that():
+    found = slow_while_it_lasts(1, PUBLIC)
+    assert replace(found, shape=replace(SHAPE, after_s=3)).over_after_s == 0
+    assert replace(slow_while_it_lasts(25, REPORTS), shape=replace(SHAPE, after_s=3)).over_after_s is None
+
+
+def only_readers() -> Stampeded:
+    """A backend that takes no reports, or a night so small that none is due."""
+    shape = replace(SHAPE, night_per_s=1)
+    due = schedule(shape, {"results.page": 1.0}, ["results.page"], 3)
+    return Stampeded(shape, answered(due, 0.01), parse_objectives(OBJECTIVES))
+
+
+def test_of_reports_that_were_never_sent_nothing_is_said_and_nothing_judged():
+    found = only_readers()
+    said, shown = plain(story(found)), plain(page(found, about("spike")))
+    assert "; no reports were sent; " in said
+    assert "of the reports" not in said
+    assert "while reports come in" not in said
+    assert "No reports were sent while the stampede lasted." in shown
+    assert "of the reports meanwhile" not in shown
+    assert "Reports and log-ins met" not in shown
+    assert {check.group for check in checks_of_stampede(found)} == {"public results, during", "after"}
+    never = found.as_json()["parts"][REPORTS]["during"]
+    assert (never["requests"], never["latency_s"]["p99"], never["error_share"]) == (0, None, None)
+
+
+def test_where_no_report_came_before_there_is_nothing_to_compare_with():
+    found = slow_while_it_lasts(1, PUBLIC)
+    sample = found.trial.sample
+    public = np.array([name.startswith("results") for name in sample.operations])[sample.operation]
+    later = Stampeded(SHAPE, replace(found.trial, sample=_only(sample, public | (sample.due >= 5 * SECOND), 0, 30)),
+                      found.objectives)  # fmt: skip
+    assert not later.part(REPORTS, "before").requests
+    assert " before)" not in plain(story(later))
+    assert "instead of" not in plain(page(later, about("spike")))
+
+
+def test_where_nothing_was_due_afterwards_nobody_knows_what_became_of_it():
+    found = slow_while_it_lasts(1, PUBLIC)
+    sample = found.trial.sample
+    cut = replace(found, trial=replace(found.trial, sample=_only(sample, sample.due < 10 * SECOND, 0, 30)))
+    assert not cut.goes_on
+    assert "objective" not in plain(story(cut))
+    assert "after" not in {check.group for check in checks_of_stampede(cut)}
+    assert "until all is as before" not in page(cut, about("spike"))
+
+
+def test_why_requests_failed_and_how_the_generator_did_is_told_of_the_whole():
+    found = slow_while_it_lasts(1, PUBLIC)
+    problems = {"HTTP 500": 1, "no answer in time": 7, "HTTP 503": 3, "HTTP 429": 2}
+    failing = replace(found, trial=replace(found.trial, sample=replace(found.trial.sample, problems=problems)))
+    told = failing.as_json()
+    assert told["problems"] == problems
+    assert (told["generator"]["cpu"], told["generator"]["workers"]) == (0.1, 1)
+    assert set(told["parts"][PUBLIC]["during"]["generator"]) == {"lateness_p99_s", "sent_share"}
+    assert not {"problems", "lost", "resources", "void"} & set(told["parts"][PUBLIC]["during"])
+    shown = plain(page(failing, about("spike")))
+    assert "7 times: no answer in time." in shown
+    assert "HTTP 429" in shown
+    assert "HTTP 500" not in shown

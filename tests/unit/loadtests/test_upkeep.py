@@ -10,12 +10,12 @@ from typing import Any
 import pyotp
 import pytest
 
+from loadtests.accounts import Account
 from loadtests.contract import Reply, Request, Session
 from loadtests.generator.upkeep import ASSUMED_LIFE_S, Event, Kept, Upkeep, as_rows, from_rows, life_s
 from loadtests.generator.upkeep import upkeep as kept_at
 from loadtests.target.guards import allowed
 from loadtests.target.mapping import target_backend
-from loadtests.users.accounts import Account
 
 BEGAN = 1_000_000_000.0
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -34,7 +34,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     one = Clock()
     monkeypatch.setattr("loadtests.generator.upkeep.time", one)
     monkeypatch.setattr("loadtests.contract.time", one)
-    monkeypatch.setattr("loadtests.users.accounts.Account.second_factor", lambda self: code(self.totp_secret, one.now))
+    monkeypatch.setattr("loadtests.accounts.Account.second_factor", lambda self: code(self.totp_secret, one.now))
     return one
 
 

@@ -11,9 +11,9 @@ from typing import Any, cast
 
 import pytest
 
-from loadtests.users.accounts import Accounts, read_accounts
+from loadtests.accounts import Accounts, read_accounts
+from loadtests.photo import photo
 from loadtests.users.options import add_options, read_options
-from loadtests.users.photo import photo
 from loadtests.users.silence import GONE_S, Silence
 from loadtests.users.watch import Place, Watch, read_csv, sums
 from simulation.errors import InputError

@@ -10,17 +10,16 @@ from typing import Any
 import pytest
 
 from simulation.rehearsal import bots
-from simulation.rehearsal.chair import differences
 from simulation.rehearsal.checkin import CheckinSeat
 from simulation.rehearsal.debrief import debrief
 from simulation.rehearsal.desk import EntryDesk, OperatorDesk, ReviewDesk
 from simulation.rehearsal.event import BOT, ROOM
-from simulation.rehearsal.figures import same
+from simulation.rehearsal.figures import differences, same
 from simulation.rehearsal.headquarters import Report
 from simulation.rehearsal.log import Log
-from simulation.rehearsal.room import ROLES
 from simulation.rehearsal.running import Rehearsal
 from simulation.scenario import Scenario, load
+from simulation.scenario.inject import ROLES
 from tests.unit.rehearsal.rooms import HOUR, MINUTE, Wall, begun, joined, run, seen, small
 
 PRECINCTS = 12
@@ -99,7 +98,7 @@ def test_a_chair_whose_numbers_break_a_rule_is_called_back_by_a_reviewing_bot(ev
     assert {one.reviewer for one in returned} == {"reviewer-1"}
     for one in returned:
         chair = desk(evening, one.seat)
-        assert not differences(chair.worksheet, chair.right, chair.precinct.groups)
+        assert not differences(chair.worksheet, chair.precinct.figures, chair.precinct.groups)
 
 
 def test_the_same_night_has_the_same_bots(evening: Rehearsal, scenario: Scenario, tmp_path: Path) -> None:
@@ -165,7 +164,7 @@ def test_a_person_takes_the_seat_of_a_bot_at_a_desk(scenario: Scenario, tmp_path
     ann = joined(rehearsal, "Ann", "reviewer")
     assert ann.seat == "reviewer-1"
     run(rehearsal, wall, 25 * HOUR)
-    assert rehearsal.room.seats[ann.seat].acts == 0
+    assert rehearsal.room.seats[ann.seat].did == {}
     waiting = rehearsal.room.headquarters.waiting("in review")
     assert waiting
     assert rehearsal.do("left", ann.seat, {}) is None

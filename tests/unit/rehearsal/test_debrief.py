@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from simulation.rehearsal.answer_key import next_act
-from simulation.rehearsal.debrief import Debrief, Observed, _gravity, _why, _wrong_fields, debrief
+from simulation.rehearsal.debrief import Debrief, _gravity, _why, _wrong_fields, debrief
 from simulation.rehearsal.event import NOBODY, ROOM
 from simulation.rehearsal.headquarters import Report
+from simulation.rehearsal.observed import Observed
 from simulation.rehearsal.running import Joined, Rehearsal
 from simulation.rehearsal.score import KINDS, RESULTS
 from simulation.rehearsal.seat import Mistake

@@ -170,8 +170,8 @@ def test_the_trainer_takes_the_longest_waiting_call(tmp_path: Path, scenario: Sc
     rehearsal.tick()
     room.dial(second)
     assert [room.telephone(seat).state for seat in (first, second)] == ["waiting", "waiting"]
-    assert room.hotline.ahead_of(second) >= 1
     waiting = list(room.hotline.line.waiting.values())
+    assert room.hotline.line.callers.get(waiting[0].entity) != second
     press(rehearsal, TRAINER, "ready")
     assert room.hotline.line.talking[TRAINER] is waiting[0]
     room.hang_up(first)
@@ -351,7 +351,7 @@ def test_bots_come_back_and_correct_what_headquarters_returns(tmp_path: Path) ->
         last = rehearsal.room.headquarters.last_of(seat)
         assert last is not None
         assert (last.state, last.codes, last.caught) == ("released", (), ["chair"])
-        assert rehearsal.room.seats[seat].doing.signed == rehearsal.room.seats[seat].doing.right  # type: ignore[attr-defined]  # a chair's
+        assert rehearsal.room.seats[seat].doing.signed == rehearsal.room.seats[seat].doing.precinct.figures  # type: ignore[attr-defined]  # a chair's
     assert all(rehearsal.room.is_done(seat) for seat in rehearsal.room.seats.values())
     rehearsal.close()
 
