@@ -87,7 +87,7 @@ class Cluster:
                     future = finished.get(timeout=LOOK_EVERY)
                     yield under_way.pop(future), self._made(future)
         finally:
-            with suppress(OSError, RuntimeError):  # a scheduler that is gone has nothing to take back
+            with suppress(*_losses()):  # a scheduler that is gone has nothing to take back
                 self._client.cancel(list(under_way))
 
     def _made(self, future: Future[bytes]) -> bytes:
@@ -103,6 +103,10 @@ class Cluster:
             ) from None
         except CancelledError:
             raise self._gone() from None
+        except OSError:
+            if future.status == "error":  # the task's own
+                raise
+            raise self._gone() from None  # the result was on its way
 
     def _sent(self, task: Task) -> Future[Task]:
         """The task on the cluster; it is sent again where many others were wanted since."""
@@ -116,17 +120,21 @@ class Cluster:
 
     def _submitted(self, function: Callable[..., Made], *arguments: object) -> Future[Made]:
         import dask
+        from distributed.client import ClosedClientError
 
         key = f"caucus-{self._run}-{next(self._count)}"
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):  # a nation's precincts
-            sent: Future[Made] = self._client.submit(function, *arguments, key=key, pure=False)
+            try:
+                sent: Future[Made] = self._client.submit(function, *arguments, key=key, pure=False)
+            except ClosedClientError:
+                raise self._gone() from None
         return sent
 
     def _threads(self) -> int:
         """Of all workers that are there now."""
         try:
             return sum(self._client.nthreads().values())
-        except (OSError, RuntimeError):
+        except _losses():
             raise self._gone() from None
 
     def _gone(self) -> WorkerDiedError:
@@ -203,6 +211,13 @@ def _connected(address: str) -> Any:
         raise InputError(f"--cluster {address}: a Dask {kind} answered: expected the address of the scheduler")
     connect: Callable[..., Any] = Client
     return connect(address, timeout=_ANSWER_WITHIN, set_as_default=False)
+
+
+def _losses() -> tuple[type[Exception], ...]:
+    """What a client whose scheduler is gone raises when it is to ask it something."""
+    from distributed.client import ClosedClientError
+
+    return OSError, RuntimeError, ClosedClientError, AttributeError  # a closed one's scheduler is None
 
 
 def _quiet() -> dict[logging.Logger, int]:

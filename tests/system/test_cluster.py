@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from distributed import Client
+from distributed.comm.core import CommClosedError
 
 from simulation import roster
 from simulation.errors import InputError, UnfinishedError
@@ -21,7 +22,7 @@ from simulation.experiment.run_file import versions
 from simulation.experiment.work import Unit, open_work
 from simulation.progress import Progress
 from simulation.scenario import Scenario, load
-from simulation.workers import Job
+from simulation.workers import Job, WorkerDiedError
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -135,6 +136,30 @@ def test_experiments_run_on_it_too_and_workers_that_run_anything_else_are_named(
             run_nights(eight, 1, 3, cluster=dask.address)
     assert len(caught.value.problems) == 2
     assert f"{dask.address} (the scheduler)" in caught.value.problems[1]
+
+
+def unreadable(item: str) -> bytes:
+    raise OSError(f"{item}: no such disk")
+
+
+def test_a_connection_that_breaks_under_a_result_is_the_clusters_and_an_error_of_a_task_the_tasks(
+    dask: Dask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dask.more_workers(1)
+
+    async def broken(*_: object) -> None:
+        raise CommClosedError("in <TCP (closed) ConnectionPool.gather>: ConnectionResetError")
+
+    with cluster.Cluster(dask.address) as crew:
+        with pytest.raises(OSError, match="a night: no such disk"):
+            list(crew.run([Job(unreadable, "a night")]))
+        monkeypatch.setattr(Client, "_gather_remote", broken)
+        with pytest.raises(WorkerDiedError, match=f"The cluster at {dask.address} is gone"):
+            list(crew.run([Job(str.encode, "a night")]))
+        monkeypatch.undo()
+        crew._client.close()
+        with pytest.raises(WorkerDiedError, match=f"The cluster at {dask.address} is gone"):
+            list(crew.run([Job(str.encode, "a night")]))
 
 
 def test_a_cluster_without_workers_is_waited_for_and_then_given_up(
