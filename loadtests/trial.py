@@ -51,7 +51,7 @@ class Sample:
     index: Integers  # where each request stands in the whole schedule
     operation: Integers
     due: Integers
-    sent: Integers  # begun to send, or to connect; -1: not at all
+    sent: Integers  # begun to send, or to connect, or to wait for the answer that it follows; -1: not at all
     done: Integers  # the last byte is read; where there was none, when it was given up
     status: Integers  # of HTTP, or `Status`
     ok: Truths

@@ -158,9 +158,7 @@ def replay(ctx: click.Context, /, **given: Any) -> None:
 @click.argument("name", metavar="NAME")
 @_run_options("spike")
 @click.option("--surge", default=50.0, show_default=True, type=click.FloatRange(1), help="Readers, as caucus nights.")
-@click.option(
-    "--nights", default=10.0, show_default=True, type=click.FloatRange(0.01), help="Everybody else, likewise."
-)
+@click.option("--nights", default=1.0, show_default=True, type=click.FloatRange(0.01), help="Everybody else, likewise.")
 @click.option("--length", "length_s", default=20.0, show_default=True, type=click.FloatRange(2, 600), help="Seconds.")
 @click.option(
     "--readers", default=1000, show_default=True, type=click.IntRange(1), help="Who follow the results in a night."

@@ -1,7 +1,9 @@
 """The open workload: requests go out when they are due, whatever has become of those before them.
 
-One greenlet walks a schedule; each request has three clocks (due, sent, done). Locust's events are fired with latencies
-from *due*, so that its statistics, page and CSV are right too. Importing this patches the process, as Locust does.
+One greenlet walks a schedule; each request has three clocks (due, sent, done). One that waits for another's answer, as
+a person would, counts as sent when its turn came: it is not the generator who is late. Locust's events are fired with
+latencies from *due*, so that its statistics, page and CSV are right too. Importing this patches the process, as Locust
+does.
 """
 
 from __future__ import annotations
@@ -107,9 +109,11 @@ class Generator:
         gc.freeze()  # what is here already is not looked through again: that takes milliseconds
         try:
             self._walk(run)
-            while self.client.under_way or run.answers:
+            while self.client.under_way or run.answers or run.held:
                 gevent.sleep(0.005)
                 self._report(run)  # which may try again
+                if not self.client.under_way and not run.answers:
+                    self._give_up(run)
         finally:
             gevent.killall(helpers)
             if self.client.under_way:  # broken off
@@ -145,12 +149,16 @@ class Generator:
             if len(under_way) < most:
                 self._send(run, number)
             else:
-                self._done(number, clock(), Status.DROPPED, 0, None, "too many requests under way")
+                self._drop(number)
             now = clock()
 
     def _send(self, run: _Run, number: int) -> None:
         try:
             request = self.requests(run.index[number])
+            if request is None:
+                run.sent[number] = time.monotonic_ns() - run.start
+                run.held[run.index[number]] = number
+                return
             run.kinds[number] = (request.method, request.name)
             run.attempts[number] += 1
             sent = self.client.send(number, request) - run.start
@@ -161,6 +169,23 @@ class Generator:
         except Exception as error:  # whatever a source of requests may do
             problem = f"no request: {type(error).__name__}: {error}"
             self._done(number, time.monotonic_ns(), Status.UNABLE, 0, None, problem)
+
+    def _release(self, run: _Run, index: int) -> None:
+        """Send what has waited for another's answer."""
+        number = run.held.pop(index)
+        if len(self.client.under_way) < self.most:
+            self._send(run, number)
+        else:
+            self._drop(number)
+
+    def _drop(self, number: int) -> None:
+        self._done(number, time.monotonic_ns(), Status.DROPPED, 0, None, "too many requests under way")
+
+    def _give_up(self, run: _Run) -> None:
+        """What still waits, though nothing is under way, was forgotten by whoever said "not yet"."""
+        for number in run.held.values():
+            self._done(number, time.monotonic_ns(), Status.UNABLE, 0, None, "waited for what never came")
+        run.held.clear()
 
     def _done(self, number: int, at: int, status: int, length: int, reply: Reply | None, problem: str) -> None:
         run = self._run
@@ -203,8 +228,8 @@ class Generator:
                     continue
             else:
                 run.ok[number] = 1
-            if self.finished is not None and run.attempts[number]:
-                self.finished(run.index[number])
+            if self.finished is not None and (follower := self.finished(run.index[number])) is not None:
+                self._release(run, follower)
             if fire is not None:
                 method, name = run.kinds[number]
                 due, done = run.due[number], run.done[number]
@@ -256,6 +281,7 @@ class _Run:
         names = [("", name or "request") for name in schedule.operations]
         self.kinds: list[tuple[str, str]] = [names[which] for which in schedule.operation.tolist()]
         self.answers: deque[tuple[int, int, Reply | None, str]] = deque()
+        self.held: dict[int, int] = {}  # numbers of those that wait for another's answer, by index
         self.problems: Counter[str] = Counter()
         self.cpu: list[float] = []
         self.start = start

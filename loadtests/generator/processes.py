@@ -39,9 +39,9 @@ class GeneratorError(Exception):
     """Load could not be made at all; says why in a line."""
 
 
-Requests: TypeAlias = Callable[[int], Request]  # the request at a place of the whole schedule
+Requests: TypeAlias = Callable[[int], Request | None]  # the request at a place of the whole schedule; None: not yet
 Judge: TypeAlias = Callable[[int, Reply], str]  # what is wrong with the reply to it; "" for nothing
-Finished: TypeAlias = Callable[[int], None]  # whatever came of it, it is not asked again
+Finished: TypeAlias = Callable[[int], int | None]  # whatever came of it, it is not asked again; which one may go now
 Around: TypeAlias = Callable[[float], AbstractContextManager[Any]]  # entered when connections are open, just before the
 # time of a schedule begins, and told when that is (s of this machine's monotonic clock); left when all is answered
 
@@ -75,7 +75,8 @@ def nothing(_: float) -> AbstractContextManager[None]:
 class Source:
     """Requests, and how their replies are judged; without a judge, 2xx and 304 are good.
 
-    `requests` is asked again for one that is tried again. `upkeep` runs beside the schedule.
+    `requests` is asked again for one that is tried again, and for one that it said "not yet" of, which waits for
+    another's answer, once `finished` has named it. `upkeep` runs beside the schedule.
     """
 
     requests: Requests

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -274,6 +275,8 @@ class _Player:
         self.upkeep: Upkeep | None = None  # who renews them
         self._etags: dict[tuple[str, int], str] = {}
         self._under_way: dict[int, _Work] = {}
+        self._writing: dict[int, int] = {}  # of a site: the write that is not answered yet
+        self._waiting: dict[int, deque[int]] = {}  # and those that are due, but come after it
         self._pictures = self._drawn(schedule)
         self._planned: dict[int, tuple[Operation, int, int, int]] = {}  # operation, whose, when, the how many-eth
         seen: dict[tuple[int, int], int] = {}
@@ -306,8 +309,13 @@ class _Player:
 
     # What the generator calls
 
-    def request(self, index: int) -> Request:
-        """What is due; where it is tried again, the same, or figures that were added up again."""
+    def request(self, index: int) -> Request | None:
+        """What is due; where it is tried again, the same, or figures that were added up again.
+
+        None while a site's step before it is not answered: nobody sends the photo of a result that is being added up.
+        """
+        if not self._has_its_turn(index):
+            return None
         work = self._under_way.get(index)
         if work is None:
             work = self._under_way[index] = self._work(index)
@@ -346,9 +354,24 @@ class _Player:
         self._learn(work, outcome, reply)
         return ""
 
-    def finished(self, index: int) -> None:
-        """Nothing more comes of a request."""
+    def finished(self, index: int) -> int | None:
+        """Nothing more comes of a request; which one has waited for it."""
         self._under_way.pop(index, None)
+        operation, subject, *_ = self._planned[index]
+        if not _writes(operation):
+            return None
+        if self._writing.get(subject) == index:
+            del self._writing[subject]
+        waiting = self._waiting.get(subject)
+        return waiting.popleft() if waiting and subject not in self._writing else None
+
+    def _has_its_turn(self, index: int) -> bool:
+        """Whether nothing else is written for a site; what is not has to wait."""
+        operation, subject, *_ = self._planned[index]
+        if not _writes(operation) or self._writing.setdefault(subject, index) == index:
+            return True
+        self._waiting.setdefault(subject, deque()).append(index)
+        return False
 
     def _learn(self, work: _Work, outcome: Outcome, reply: Reply) -> None:
         if work.operation == "login":
@@ -399,6 +422,10 @@ class _Player:
         people, *counts = row
         first, final, delegates = (dict(zip(self._kit.groups, one, strict=True)) for one in counts)
         return Report(people, first, final, delegates)
+
+
+def _writes(operation: Operation) -> bool:
+    return operation != "login" and operation not in _LOOKS
 
 
 def _problem(operation: Operation, outcome: Outcome) -> str:

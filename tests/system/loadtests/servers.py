@@ -277,6 +277,30 @@ def numbered(
     return Source(request, (lambda number, reply: f"odd: {len(reply.body)}" * (number % 2)) if judged else None)
 
 
+def in_turns(_: Schedule, __: Target, *, forgets: bool = False) -> Source:
+    """One at a time, each when the one before it is answered. `forgets`: those that wait are never let go."""
+    from loadtests.contract import Request
+    from loadtests.generator.processes import Source
+
+    waiting: deque[int] = deque()
+    under_way: list[int] = []
+
+    def request(number: int) -> Request | None:
+        if under_way not in ([], [number]):
+            waiting.append(number)
+            return None
+        under_way[:] = [number]
+        return Request("GET", f"/r/{number}", {}, None, "in turns")
+
+    def finished(number: int) -> int | None:
+        if forgets or number not in under_way:
+            return None
+        under_way.clear()
+        return waiting.popleft() if waiting else None
+
+    return Source(request, finished=finished)
+
+
 def odd(_: Schedule, __: Target) -> Source:
     """Requests for odd answers, one after the other."""
     from loadtests.contract import Request

@@ -41,9 +41,12 @@ ROSTER = "county,precinct,delegates,attendance,district\n" + "".join(
 NIGHT = 'title = "Small"\nextends = "iowa-2020"\nroster.file = "roster.csv"\nturnout.people = "none"\n'
 
 
+pytestmark = pytest.mark.usefixtures("others_use_the_machine")
+
+
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short trials, on a machine that others use: what is late there is not looked at here."""
+    """Short trials."""
     for name, value in (("SHORT_S", 1.0), ("STEP_S", 3.0), ("LENGTHS_S", (1.0, 3.0))):
         monkeypatch.setattr(breaking_point, name, value)
     for name, value in (("BEFORE_S", 1.0), ("OVERLOAD_S", 2.0), ("LEAST_AFTER_S", 4.0), ("HOLDS_S", 1.0)):
@@ -52,9 +55,6 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finding, "_FIRST_PER_S", 16.0)
     monkeypatch.setattr(finding, "_FIRST_S", 0.5)
     monkeypatch.setattr("loadtests.commands.run.peak", partial(peak, nights=3))
-    monkeypatch.setattr("loadtests.trial.LATE_S", 0.5)
-    monkeypatch.setattr("loadtests.trial.LATE_SHARE", 0.5)
-    monkeypatch.setattr("loadtests.trial.BUSY_SHARE", 2.0)
 
 
 @pytest.fixture

@@ -156,6 +156,19 @@ def test_what_is_not_answered_in_time_has_failed(trial: Callable[..., Trial]) ->
     assert waited.min() > 0.5
 
 
+def test_who_waits_for_an_answer_before_the_next_request_is_not_a_late_generator(trial: Callable[..., Trial]) -> None:
+    with serving("queue", "--servers", 100, "--service-ms", 50) as server:
+        found = trial(server.url, constant(100, 0.1), source="in_turns")
+        forgotten = trial(server.url, constant(100, 0.1), source="in_turns", forgets=True)
+        seen = server.seen()
+    assert seen == [f"/r/{number}" for number in range(10)] + ["/r/0"]
+    assert found.goodput_share == 1
+    assert found.latency_s(1.0) > 0.05 * 10 - 0.1, "latency counts from due, waiting included"
+    assert found.lateness_p99_s < 0.05
+    assert statuses(forgotten) == [200] + [Status.UNABLE] * 9
+    assert forgotten.sample.problems == {"waited for what never came": 9}
+
+
 def test_a_server_that_is_not_there_fails_requests_and_voids_nothing(trial: Callable[..., Trial]) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from loadtests.accounts import Account, Accounts
-from loadtests.contract import Reply, Session
+from loadtests.contract import Reply, Request, Session
 from loadtests.generator.processes import Source
 from loadtests.target.guards import Target, identification
 from loadtests.target.mapping import REFERENCE, load_mapping
@@ -60,6 +60,13 @@ def given(plan: Plan, tmp_path: Path) -> Kit:
     return kit(plan, accounts, sessions, run_id="r", mapping=None, target_class=None, ledger=tmp_path / "ledger")
 
 
+def asked(ours: Source, row: int) -> Request:
+    """The request of a row, whose turn has come."""
+    request = ours.requests(row)
+    assert request is not None
+    return request
+
+
 def rows_of(plan: Plan, operation: str) -> list[int]:
     return np.flatnonzero(plan.schedule.operation == plan.schedule.operations.index(operation)).tolist()
 
@@ -74,7 +81,7 @@ def test_requests_are_those_of_the_night_with_the_sessions_of_those_who_send_the
     ours = source(plan.schedule, HERE, **json.loads(json.dumps(given.as_arguments())))
     for row in rows_of(plan, "report.open"):
         each = plan.evening.sites[plan.schedule.subject[row]]
-        request = ours.requests(row)
+        request = asked(ours, row)
         assert request.path == f"/v1/reports/{each.site.code}/open"
         assert request.headers["Authorization"] == f"Bearer t-{each.site.code}"
         assert request.body is not None
@@ -85,7 +92,9 @@ def test_a_result_is_keyed_twice_by_two_people(plan: Plan, given: Kit):
     ours = source(plan.schedule, HERE, **given.as_arguments())
     who: dict[int, list[str]] = {}
     for row in rows_of(plan, "clerk"):
-        who.setdefault(int(plan.schedule.subject[row]), []).append(ours.requests(row).headers["Authorization"])
+        who.setdefault(int(plan.schedule.subject[row]), []).append(asked(ours, row).headers["Authorization"])
+        assert ours.finished is not None
+        assert ours.finished(row) is None
     assert who
     assert all(len(set(two)) == 2 for two in who.values() if len(two) == 2)
 
@@ -97,14 +106,14 @@ def test_a_mistyped_pin_must_be_refused_and_the_right_one_opens_a_session(plan: 
         each = plan.evening.sites[plan.schedule.subject[row]]
         at = round(float(plan.clock_ms(plan.schedule.due_ns[row])))
         is_wrong = any(one.at_ms == at and one.trouble == Trouble.WRONG_PIN for one in each.failures)
-        request = ours.requests(row)
+        request = asked(ours, row)
         assert request.body is not None
         assert (json.loads(request.body)["pin"] == "123456") is not is_wrong
         let_in = ours.judge(row, answer(200, {"token": "new"}))
         assert let_in == ("a wrong PIN was let in" if is_wrong else "")
         if not is_wrong:
             later = [k for k in rows_of(plan, "report.final") if plan.schedule.subject[k] == each.number]
-            assert all(ours.requests(k).headers["Authorization"] == "Bearer new" for k in later)
+            assert all(asked(ours, k).headers["Authorization"] == "Bearer new" for k in later)
 
 
 def mistyping(plan: Plan, given: Kit) -> tuple[Source, int]:
@@ -125,7 +134,7 @@ def test_a_mistyped_pin_is_refused_and_what_is_broken_has_refused_nobody(
 ):
     ours, row = mistyping(plan, given)
     assert ours.judge is not None
-    ours.requests(row)
+    asked(ours, row)
     said = ours.judge(row, answer(status, {}))
     assert said == "" if is_right else said.startswith(f"login: HTTP {status}")
 
@@ -133,7 +142,7 @@ def test_a_mistyped_pin_is_refused_and_what_is_broken_has_refused_nobody(
 def test_a_night_tells_how_often_a_wrong_pin_was_let_in(plan: Plan, given: Kit):
     ours, row = mistyping(plan, given)
     assert ours.judge is not None
-    ours.requests(row)
+    asked(ours, row)
     said = ours.judge(row, answer(200, {"token": "new"}))
     trial = answered(plan.schedule, 0.01)
     assert replayed(plan, trial).wrong_pins_let_in == 0
@@ -157,7 +166,7 @@ def test_where_nobody_adds_up_again_figures_are_right_at_once(plan: Plan, given:
     for again in (True, False):
         told["kit"]["adds_up_again"] = again
         ours = source(plan.schedule, HERE, **told)
-        counts[again] = list(json.loads(ours.requests(row).body or b"{}")["counts"].values())
+        counts[again] = list(json.loads(asked(ours, row).body or b"{}")["counts"].values())
     assert counts[True] == counts[False][::-1] != counts[False]
 
 
@@ -165,14 +174,34 @@ def test_figures_that_are_refused_are_added_up_again_and_all_else_is_sent_as_it_
     row = rows_of(plan, "report.final")[0]
     ours = source(plan.schedule, HERE, **miscounted(plan, given, row))
     assert ours.judge is not None
-    once = ours.requests(row)
+    once = asked(ours, row)
     assert ours.judge(row, answer(503, {})).startswith("report.final: HTTP 503")
-    again = ours.requests(row)
+    again = asked(ours, row)
     assert (again.body, again.headers["Idempotency-Key"]) == (once.body, once.headers["Idempotency-Key"])
     assert ours.judge(row, answer(409, {"errors": []})) == "report.final: refused (HTTP 409)"
-    anew = ours.requests(row)
+    anew = asked(ours, row)
     assert anew.body != once.body
     assert anew.headers["Idempotency-Key"] != once.headers["Idempotency-Key"]
+
+
+def test_nobody_sends_the_photo_of_a_result_that_is_being_added_up_again(plan: Plan, given: Kit):
+    final = rows_of(plan, "report.final")[0]
+    site = plan.schedule.subject[final]
+    photo = next(row for row in rows_of(plan, "photo") if plan.schedule.subject[row] == site)
+    elsewhere = next(row for row in rows_of(plan, "report.final") if plan.schedule.subject[row] != site)
+    ours = source(plan.schedule, HERE, **miscounted(plan, given, final))
+    assert ours.judge is not None
+    assert ours.finished is not None
+    asked(ours, final)
+    assert ours.requests(photo) is None
+    asked(ours, elsewhere)
+    assert ours.judge(final, answer(409, {"errors": []}))
+    asked(ours, final)
+    assert ours.requests(rows_of(plan, "results")[0]) is not None, "readers wait for nobody"
+    assert ours.finished(elsewhere) is None
+    assert ours.finished(final) == photo
+    assert asked(ours, photo).path.endswith("/photo")
+    assert ours.finished(photo) is None
 
 
 def test_what_was_acknowledged_is_in_the_ledger(plan: Plan, given: Kit, tmp_path: Path):
@@ -182,7 +211,7 @@ def test_what_was_acknowledged_is_in_the_ledger(plan: Plan, given: Kit, tmp_path
     assert ours.judge is not None
     rows = rows_of(plan, "report.open")
     for row in rows:
-        ours.requests(row)
+        asked(ours, row)
         assert ours.judge(row, answer(201, {"version": 1, "state": "opened"})) == ""
     entries = merge(tmp_path / "ledger")
     assert len(entries) == len(rows)
@@ -195,9 +224,9 @@ def test_a_reader_asks_again_only_for_what_is_new(plan: Plan, given: Kit):
     first, second = [row for row in rows_of(plan, "results") if plan.schedule.subject[row] == len(plan.evening.sites)][
         :2
     ]
-    assert not ours.requests(first).headers.get("If-None-Match")
+    assert not asked(ours, first).headers.get("If-None-Match")
     ours.judge(first, Reply(200, {"etag": '"7"'}, b"{}"))
-    assert ours.requests(second).headers["If-None-Match"] == '"7"'
+    assert asked(ours, second).headers["If-None-Match"] == '"7"'
     assert ours.judge(second, Reply(304, {}, b"")) == ""
 
 
@@ -377,7 +406,11 @@ def test_where_nobody_signs_in_nobody_has_to_be_in_a_list(plan: Plan, tmp_path: 
     assert of_those_signed_in(plan, backend, Accounts.none(), {}) == (plan, "")
     told = kit(plan, Accounts.none(), {}, run_id="r", mapping=mapping, target_class=None, ledger=tmp_path / "ledger")
     ours = source(plan.schedule, HERE, **told.as_arguments())
-    entries = [ours.requests(row) for row in rows_of(plan, "clerk")]
+    assert ours.finished is not None
+    entries = []
+    for row in rows_of(plan, "clerk"):
+        entries.append(asked(ours, row))
+        ours.finished(row)
     assert entries
     assert all(request.path.startswith("/entries/") for request in entries)
 
