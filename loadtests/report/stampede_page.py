@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_PROBLEMS = 3
+_MANY = 100  # of fewer, the 99th in a hundred is the slowest
 _NOBODY = {PUBLIC: "no readers came", REPORTS: "no reports were sent"}
 
 
@@ -40,14 +41,10 @@ def story(found: Stampeded) -> str:
         return f"this run says nothing about the backend, because {found.trial.void}"
     calm, rushed = (found.part(REPORTS, when) for when in ("before", "during"))
     public = found.part(PUBLIC, "during")
-    within = []
-    if public.requests:
-        within.append(f"of the readers are answered {_quick(public)}")
-    if rushed.requests:
-        before = f" ({_quick(calm)} before)" if calm.requests else ""
-        are = "" if within else "are answered "
-        within.append(f"of the reports {are}{_quick(rushed)}{before}")
-    told = [f"99{THIN}% {', '.join(within)}"] if within else []
+    answers = [_answered(part, who) for part, who in ((public, "readers"), (rushed, "reports")) if part.requests]
+    if rushed.requests and calm.requests:
+        answers[-1] += f" (before: {_within(calm)})"
+    told = [", ".join(answers)] if answers else []
     told += [nobody for who, nobody in _NOBODY.items() if not found.part(who, "during").requests]
     told += [_over(found)] if found.goes_on else []
     meanwhile = ", while reports come in" if rushed.requests else ""
@@ -57,10 +54,20 @@ def story(found: Stampeded) -> str:
     )
 
 
-def _quick(part: Trial) -> str:
-    """How soon 99 % were answered well."""
-    p99_s = part.latency_s(0.99)
-    return f"within {latency(p99_s)}" if math.isfinite(p99_s) else "not well in any time"
+def _answered(part: Trial, who: str) -> str:
+    """How soon nearly all were answered well; of less than a hundred, all."""
+    if not math.isfinite(part.latency_s(0.99)):
+        return f"{share(part.error_share)} of the {who} are not answered well"
+    return f"{_nearly_all(part, who)} are answered {_within(part)}"
+
+
+def _nearly_all(part: Trial, who: str) -> str:
+    return f"99{THIN}% of the {who}" if part.requests >= _MANY else f"all {part.requests} {who}"
+
+
+def _within(part: Trial) -> str:
+    p99_s = part.latency_s(0.99)  # of less than a hundred the slowest
+    return f"within {latency(p99_s)}" if math.isfinite(p99_s) else f"{share(part.error_share)} not answered well"
 
 
 def _over(found: Stampeded) -> str:
@@ -119,8 +126,9 @@ def _findings(found: Stampeded) -> list[str]:
 
 def _key_numbers(found: Stampeded) -> list[KeyNumber]:
     numbers = [KeyNumber(significant(found.shape.surge_per_s, 2), "readers come at once", behind="requests/s")]
-    for who, label in ((PUBLIC, "99 % of them answered within"), (REPORTS, "of the reports meanwhile")):
-        part = found.part(who, "during")
+    for of, who in ((PUBLIC, "readers"), (REPORTS, "reports meanwhile")):
+        part = found.part(of, "during")
+        label = f"{_nearly_all(part, who)} answered within"
         if part.requests:
             numbers.append(KeyNumber(latency(part.latency_s(0.99)), label, share(part.error_share) + " errors"))
     if found.trial.void is None and found.goes_on:  # it is a judgement
@@ -150,6 +158,8 @@ def _over_time(found: Stampeded, about: About) -> Chapter:
         finding = "Latency with a generator that fell short: how much of it is the backend's is not known"
     elif not rushed.requests:
         finding = "What readers get; no reports were sent meanwhile"
+    elif rushed.requests < _MANY:
+        finding = f"While readers stampede, the slowest of {rushed.requests} reports takes {latency(rushed_s)}"
     elif not calm.requests:
         finding = f"While readers stampede, reports take up to {latency(rushed_s)} (p99)"
     elif math.isfinite(rushed_s) and rushed_s <= 2 * calm_s + 0.01:
@@ -157,9 +167,9 @@ def _over_time(found: Stampeded, about: About) -> Chapter:
     else:
         finding = f"While readers stampede, reports take up to {latency(rushed_s)} (p99) instead of {latency(calm_s)}"
     if rushed.requests and not math.isfinite(rushed_s):
-        finding = f"While readers stampede, over 1{THIN}% of the reports are not answered well"
+        finding = f"While readers stampede, {share(rushed.error_share)} of the reports are not answered well"
         if calm.requests and not math.isfinite(calm_s):
-            finding = f"Over 1{THIN}% of the reports are not answered well, before the stampede already"
+            finding += f", {share(calm.error_share)} before the stampede already"
 
     course = Course(
         at, offered, good, (p99[PUBLIC], p99[REPORTS]), bad, "Latency from due, p99", asked_s=asked_s,

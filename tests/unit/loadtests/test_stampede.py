@@ -107,6 +107,23 @@ def test_a_backend_that_does_not_come_back_is_no_success_and_the_terminal_says_s
     assert exit_code([after]) == 3
 
 
+def test_of_less_than_a_hundred_reports_the_slowest_is_told_and_no_percentile():
+    many = slow_while_it_lasts(3, REPORTS)
+    sample = many.trial.sample
+    public = np.array([name.startswith("results") for name in sample.operations])[sample.operation]
+    kept = public | (np.arange(len(sample)) % 3 == 0)
+    few = replace(many, trial=replace(many.trial, sample=_only(sample, kept, 0, 30)))
+    count = few.part(REPORTS, "during").requests
+    assert count < 100 <= many.part(REPORTS, "during").requests
+    assert re.search(
+        r"99 % of the reports are answered within [0-9.]+ s \(before: within [0-9]+ ms\)", plain(story(many))
+    )
+    assert f", all {count} reports are answered within " in plain(story(few))
+    shown = plain(page(few, about("spike")))
+    assert re.search(f"While readers stampede, the slowest of {count} reports takes [23][.0-9]* s", shown)
+    assert f"all {count} reports meanwhile answered within" in shown
+
+
 def test_where_less_is_seen_than_it_has_to_hold_it_holds_to_the_end_of_that():
     found = slow_while_it_lasts(1, PUBLIC)
     assert replace(found, shape=replace(SHAPE, after_s=3)).over_after_s == 0
