@@ -50,8 +50,9 @@ def page(found: Replayed, judged: Judgement, about: About) -> str:
         found_title="What was found",
         key_numbers=_key_numbers(found),
         basis=(
-            "Each request went out when the night has it, whether or not those before were answered; latency counts "
-            "from then, in real time. What follows from the backend's answers (reviews, corrections) is not replayed."
+            "Each request went out when the night has it, whatever became of those before; only what is written for "
+            "one site waits for the answer to the write before. Latency counts from when it was due, in real time. "
+            "What follows from the backend's answers (reviews, corrections) is not replayed."
         ),
         notices=void_notice(trial),
         chapters=[*([_evening(found)] if found.plan.is_asked.any() else []), _load(found, about), _operations(found),
