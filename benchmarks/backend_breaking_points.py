@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.breaking_point import BUDGET_S, Tried
+from loadtests.harness import EMBEDDED, SQLITE, Job
 from loadtests.objectives import USUAL, parse_objectives
 from loadtests.report.words import resource_name
-from loadtests.search.finding import EMBEDDED, SQLITE, Found, Job, find
+from loadtests.search.finding import Found, find
 from loadtests.traffic.flows import FLOWS
 from loadtests.workload import Peak, peak
 from simulation.errors import InputError, UnfinishedError

@@ -25,8 +25,8 @@ from benchmarks.backend_kills import state
 from loadtests import faults
 from loadtests.contract import Operation
 from loadtests.faults import Mark
+from loadtests.harness import Job, at_backend
 from loadtests.reconciliation import KINDS
-from loadtests.search.finding import Job, at_backend
 from loadtests.traffic.flows import FLOWS, WRITES
 from loadtests.trial import SECOND, Sample
 from loadtests.workload import FLOWS as OPERATIONS_OF

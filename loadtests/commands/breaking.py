@@ -7,15 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from loadtests import reconciliation
+from loadtests import harness, reconciliation
 from loadtests.breaking_point import Tried
 from loadtests.commands.run import Asked, Run, told
 from loadtests.faults import planned
 from loadtests.report import break_files, junit, run_folder
 from loadtests.report.answer import answer
 from loadtests.report.words import per_s, span
-from loadtests.search import finding
-from loadtests.search.finding import Found
+from loadtests.search.finding import Found, find
 from loadtests.search.stress import sample_of
 from loadtests.target.guards import allowed, means_loopback
 from loadtests.traffic.flows import FLOWS
@@ -100,7 +99,7 @@ def _searches(this: Run, asked: Break) -> Iterator[Found]:
     """Flow by flow, as far as nobody breaks it off."""
     night = this.night(asked.readers)
     for flow in asked.chosen:
-        lacks = finding.lacks(this.job, flow)
+        lacks = harness.lacks(this.job, flow)
         if lacks and "all" in asked.flows:
             told(f"{flow} is left out: {lacks}")
             continue
@@ -109,7 +108,7 @@ def _searches(this: Run, asked: Break) -> Iterator[Found]:
             ledgers /= flow
         told(f"{flow}: one caucus night is {night.per_s.get(flow, 0):.3g} requests/s")
         job = replace(this.job, peak=night, ledgers=ledgers)
-        one = finding.find(job, flow, told, lambda tried: told(_tried_in_words(tried)))
+        one = find(job, flow, told, lambda tried: told(_tried_in_words(tried)))
         for line in (*one.notices, _sentence(one)):
             told(line)
         yield one

@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 from loadtests.addresses import address, reach
 from loadtests.breaking_point import BROKEN_OFF, SearchEndedError
 from loadtests.commands.run import Asked, Run, told
+from loadtests.harness import Job, Load, at_backend, operations
 from loadtests.objectives import Judgement, Objective, judge, parse_objective
 from loadtests.reconciliation import knows_what_is_stored
 from loadtests.report import junit, replay_page, run_folder, soak_page, stampede_page
 from loadtests.report.answer import with_ledger
 from loadtests.report.run_folder import About
 from loadtests.report.words import significant
-from loadtests.search.finding import Job, Load, at_backend, operations
 from loadtests.target.guards import new_run_id
 from loadtests.target.mapping import target_backend
 from loadtests.traffic import replay as replaying

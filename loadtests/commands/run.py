@@ -21,9 +21,9 @@ import click
 
 from loadtests.faults import planned
 from loadtests.generator import live
+from loadtests.harness import Job
 from loadtests.objectives import Objective, parse_objectives, parse_requirement
 from loadtests.report import junit, run_folder
-from loadtests.search.finding import Job
 from loadtests.target.guards import allowed
 from loadtests.workload import Peak, peak
 from simulation.errors import InputError

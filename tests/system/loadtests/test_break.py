@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from loadtests import breaking_point
+from loadtests import breaking_point, harness
 from loadtests.commands import breaking, loadtest
 from loadtests.objectives import parse_objectives
-from loadtests.search import finding, recovery, stress
+from loadtests.search import recovery, stress
 from loadtests.search.stress import Made, Stress
 from loadtests.target.guards import allowed
 from loadtests.workload import peak
@@ -52,8 +52,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("BEFORE_S", 1.0), ("OVERLOAD_S", 2.0), ("LEAST_AFTER_S", 4.0), ("HOLDS_S", 1.0)):
         monkeypatch.setattr(recovery, name, value)
     monkeypatch.setattr(recovery, "PATIENCE", 1.5)
-    monkeypatch.setattr(finding, "_FIRST_PER_S", 16.0)
-    monkeypatch.setattr(finding, "_FIRST_S", 0.5)
+    monkeypatch.setattr(harness, "_FIRST_PER_S", 16.0)
+    monkeypatch.setattr(harness, "_FIRST_S", 0.5)
     monkeypatch.setattr("loadtests.commands.run.peak", partial(peak, nights=3))
 
 

@@ -20,7 +20,7 @@ from benchmarks import faults as benchmark
 from benchmarks.backend_kills import state
 from loadtests.faults import planned
 from loadtests.generator.processes import Generators
-from loadtests.search.finding import Job, Load, at_backend
+from loadtests.harness import Job, Load, at_backend
 from loadtests.target.guards import allowed
 from loadtests.target.launch import Launched, launched
 from loadtests.trial import SECOND

@@ -43,8 +43,8 @@ pytestmark = pytest.mark.usefixtures("others_use_the_machine")
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few nights and short stretches."""
     monkeypatch.setattr("loadtests.commands.run.peak", partial(peak, nights=3))
-    monkeypatch.setattr("loadtests.search.finding._FIRST_PER_S", 16.0)
-    monkeypatch.setattr("loadtests.search.finding._FIRST_S", 0.5)
+    monkeypatch.setattr("loadtests.harness._FIRST_PER_S", 16.0)
+    monkeypatch.setattr("loadtests.harness._FIRST_S", 0.5)
     monkeypatch.setattr("loadtests.traffic.stampede.BEFORE_S", 3.0)
     monkeypatch.setattr("loadtests.traffic.stampede.AFTER_S", 3.0)
     monkeypatch.setattr("loadtests.traffic.soak._SHORTEST_S", 0.5)

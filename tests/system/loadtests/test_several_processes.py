@@ -20,8 +20,8 @@ import pytest
 
 from loadtests.generator import live
 from loadtests.generator.processes import GeneratorError, Generators
+from loadtests.harness import Job, at_backend
 from loadtests.objectives import parse_objectives
-from loadtests.search.finding import Job, at_backend
 from loadtests.target.guards import allowed
 from loadtests.workload import Peak, burst, constant
 from simulation.roster import synthesize

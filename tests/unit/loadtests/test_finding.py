@@ -9,7 +9,8 @@ import pytest
 from loadtests.breaking_point import STEP_S
 from loadtests.commands.run import Run
 from loadtests.faults import planned
-from loadtests.search.finding import Job, find
+from loadtests.harness import Job
+from loadtests.search.finding import find
 from loadtests.workload import Peak
 from simulation import load
 from simulation.errors import InputError

@@ -15,8 +15,8 @@ import pytest
 from loadtests import contract, ledger
 from loadtests.contract import Reply, Request, Session, Site
 from loadtests.generator.upkeep import Upkeep
+from loadtests.harness import Load
 from loadtests.losses import Losses
-from loadtests.search.finding import Load
 from loadtests.target.guards import allowed
 from loadtests.target.mapping import target_backend
 from loadtests.target.sender import NoAnswerError

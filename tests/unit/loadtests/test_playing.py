@@ -23,10 +23,10 @@ from loadtests.commands.run import Asked, Run
 from loadtests.contract import Session
 from loadtests.faults import planned
 from loadtests.generator.upkeep import Kept
+from loadtests.harness import Job, Load
 from loadtests.objectives import parse_objectives
 from loadtests.report import replay_page, soak_page, stampede_page
 from loadtests.report.junit import Check, checks_of_ledger, exit_code
-from loadtests.search.finding import Job, Load
 from loadtests.search.stress import Stress
 from loadtests.target.guards import Target
 from loadtests.target.mapping import REFERENCE, load_mapping

@@ -14,9 +14,10 @@ import pytest
 from loadtests.commands.breaking import Break, _workers_join_at, run
 from loadtests.commands.playing import _not_judged, _of_all_stretches
 from loadtests.commands.run import Run
+from loadtests.harness import Job
 from loadtests.objectives import parse_objective
 from loadtests.report.run_folder import REPORT_FILE
-from loadtests.search.finding import Found, Job
+from loadtests.search.finding import Found
 from loadtests.workload import Peak
 from simulation.errors import InputError, UnfinishedError
 from tests.unit.loadtests.load_runs import CLEAN, DIRTY, point, soaked
@@ -109,7 +110,7 @@ def test_after_a_search_that_failed_no_other_is_begun(monkeypatch: pytest.Monkey
         begun.append(flow)
         return Found(replace(point(), failed="the generator has ended"), CLEAN)
 
-    monkeypatch.setattr("loadtests.search.finding.find", find)
+    monkeypatch.setattr("loadtests.commands.breaking.find", find)
     monkeypatch.setattr(Run, "night", lambda self, readers: Peak({}, {}))
     assert run(asked(flows=("login", "report"))) == 1
     assert begun == ["login"]
