@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the small state is another benchmark's
+
 from benchmarks.backend_kills import state
 from loadtests import faults
 from loadtests.contract import Operation
