@@ -86,7 +86,7 @@ class EmbeddedPostgres:
                 except BlockingIOError:
                     return  # another process uses it
                 if self.pid is not None:
-                    self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-m", "fast", "stop")
+                    self._stop()
 
     @contextmanager
     def _starting(self) -> Iterator[None]:
@@ -114,6 +114,13 @@ class EmbeddedPostgres:
                 time.sleep(0.1)
             else:
                 return
+
+    def _stop(self) -> None:
+        try:
+            self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-m", "fast", "stop")
+        except InputError:
+            if self.pid is not None:  # else it died meanwhile: its next start recovers, as after any crash
+                raise
 
     def _answers(self) -> bool:
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import sqlite3
 import threading
 import time
@@ -207,3 +209,27 @@ def test_below_a_closed_home_of_root_nothing_is_opened_to_others(quick_folder: P
     assert home.stat().st_mode & 0o077 == 0
     home.chmod(0o711)  # somebody has decided otherwise
     server._refuse_a_closed_home(home)
+
+
+def test_a_server_that_dies_while_it_is_to_stop_has_stopped_and_comes_back_with_what_it_had(
+    quick_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    server, run = EmbeddedPostgres(quick_folder / "pg"), EmbeddedPostgres._run
+    server.start()
+    engine = sa.create_engine(server.url().replace("postgresql:", "postgresql+psycopg:"), poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE kept AS SELECT 7 AS number")
+
+    def killed_before(self: EmbeddedPostgres, program: str, *arguments: str) -> None:
+        if "stop" in arguments and self.pid is not None:
+            os.kill(self.pid, signal.SIGKILL)
+        run(self, program, *arguments)
+
+    monkeypatch.setattr(EmbeddedPostgres, "_run", killed_before)
+    server.release()
+    assert server.pid is None
+    monkeypatch.undo()
+    server.start()
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT number FROM kept").scalar() == 7
+    server.release()
