@@ -129,12 +129,19 @@ def played(script: Path, pins: Path, **settings: str) -> subprocess.CompletedPro
 
 
 @pytest.fixture(scope="module")
+def node() -> None:
+    """Node is here, which plays the script that k6 would."""
+    if shutil.which("node") is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("Node plays the script that k6 would play")
+
+
+@pytest.fixture(scope="module")
 def script_for_nobody(place: Path) -> Path:
     export(place, "k6", "--target", "http://127.0.0.1:1", "--out", str(place / "for-k6-nobody"))
     return place / "for-k6-nobody"
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node plays the script that k6 would play")
+@pytest.mark.usefixtures("node")
 @pytest.mark.parametrize(
     ("head", "row", "says"),
     [
@@ -157,7 +164,7 @@ def test_the_script_for_k6_does_not_begin_with_log_ins_that_must_fail(
     assert "314159" not in done.stderr
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node plays the script that k6 would play")
+@pytest.mark.usefixtures("node")
 def test_the_script_for_k6_signs_everybody_in_and_gets_the_night_accepted(place: Path) -> None:
     """By a stand-in of k6 (k6 is in no package registry that the tests install from): its logic, not its rates."""
     out = place / "for-k6-script"
@@ -233,7 +240,7 @@ def theirs(wrong_pin: int) -> Iterator[Theirs]:
         server.shutdown()
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node plays the script that k6 would play")
+@pytest.mark.usefixtures("node")
 @pytest.mark.parametrize(("wrong_pin", "is_right"), [(429, True), (503, False)])
 def test_the_script_for_k6_finds_people_whom_a_list_names_otherwise(
     place: Path, script_for_nobody: Path, wrong_pin: int, is_right: bool
